@@ -1,0 +1,45 @@
+/** Preprocessing of a stored sample: resize, crop, then (x * scale - mean) / std per channel. Stored in artefacts. */
+export interface Preprocessing {
+  /** [width, height] */
+  resize?: readonly [number, number];
+  /** Centre crop, [width, height]. */
+  crop?: readonly [number, number];
+  /** Default 1. */
+  scale?: number;
+  /** One number or one per channel; default 0. */
+  mean?: number | readonly number[];
+  /** Default 1. */
+  std?: number | readonly number[];
+}
+
+export interface Batch {
+  /** [count][...shape] after preprocessing, channels first like ONNX inputs. */
+  x: Float32Array;
+  count: number;
+  /** Class of each sample; null without labels. */
+  labels: Int32Array | null;
+  /** Index of each sample in the data set. */
+  indices: Int32Array;
+}
+
+export interface BatchOptions {
+  /** Samples per batch; the last may be smaller. */
+  size: number;
+  /** Only samples whose index passes; others are not decoded. */
+  select?: (index: number) => boolean;
+  signal?: AbortSignal;
+}
+
+/** Samples that stream: memory does not grow with their number. Iterating twice gives the same samples. */
+export interface Dataset {
+  /** What reports print. */
+  readonly name: string;
+  /** Number of samples; null where only iterating would tell. */
+  readonly size: number | null;
+  /** Of one sample, after preprocessing: [channels, height, width]. */
+  readonly shape: readonly number[];
+  readonly labelled: boolean;
+  /** Content hash of the source (hex), for cache keys and provenance; independent of paths. */
+  fingerprint(): Promise<string>;
+  batches(options: BatchOptions): AsyncIterable<Batch>;
+}

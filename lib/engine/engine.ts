@@ -1,0 +1,41 @@
+import type { Graph, Tensor } from '../graph/graph.ts';
+import type { Kernels } from '../kernels/kernels.ts';
+import type { Quantization } from '../quant/quantizer.ts';
+
+/**
+ * A compiled graph: weights packed, memory planned. Runs any part of the graph: what is fed need not be computed,
+ * what does not lead to a fetched value is not computed. Plans are cached per (feeds, fetches, batch).
+ */
+export interface Executor {
+  readonly graph: Graph;
+  /**
+   * feeds: value name -> tensor, network inputs or any intermediate value (float32; in a quantized executor a
+   * quantized value is fed as uint8). All have the same first dimension, the batch.
+   * Returns the fetched values as copies that the caller owns; `into` gives buffers to be filled instead.
+   */
+  run(
+    feeds: ReadonlyMap<string, Tensor>,
+    fetches: readonly string[],
+    into?: ReadonlyMap<string, Tensor>,
+  ): Map<string, Tensor>;
+  /**
+   * Replaces a layer's float weights ([outChannels][taps][channels]) and bias until restored with null.
+   * Float executors only.
+   */
+  replaceWeights(layer: string, weights: Float32Array | null, bias?: Float32Array | null): void;
+  /** Quantized executors only: replaces one layer's integers; other layers stay packed. */
+  replaceLayer(layer: string, quantization: Quantization): void;
+  /** Bytes of the planned arena for a batch, all intermediates, before and after reuse. */
+  memory(batch: number): { planned: number; withoutReuse: number };
+  /** Names of nodes that run in float although a quantization was given ("float islands"). */
+  readonly floatNodes: readonly string[];
+  dispose(): void;
+}
+
+export interface CompileOptions {
+  /** Integer execution as decisions.md defines it; float without. */
+  quantization?: Quantization;
+}
+
+/** Graph must be channels-last. Throws UNSUPPORTED_OPERATOR naming the node. */
+export type Compile = (graph: Graph, kernels: Kernels, options?: CompileOptions) => Executor;
