@@ -1,0 +1,90 @@
+/** Widths of one layer: weight bits, and bits of its input activation. */
+export interface LayerWidths {
+  weights: number;
+  activations: number;
+}
+
+/** layer name -> widths */
+export type Widths = ReadonlyMap<string, LayerWidths>;
+
+/** Resources by name (`weightBytes`, `averageBits`; later `energy`, `latency`, ...). */
+export type Cost = Readonly<Record<string, number>>;
+
+/** The cost function that allocation needs; `hardware` implements it. Separable resources also per layer. */
+export interface CostModel {
+  cost(widths: Widths): Cost;
+  /** Share of one layer at one width in a resource that is a sum over layers. */
+  layerCost(layer: string, widths: LayerWidths, resource: string): number;
+}
+
+export interface Ceiling {
+  resource: string;
+  limit: number;
+  /** As the user wrote it: `size=10.5%`. */
+  text: string;
+}
+
+/** What one evaluation on validation data says. */
+export interface Measurement {
+  /** Percentage points lost against float (accuracy, or agreement without labels). */
+  drop: number;
+  /** Quantized metric in percent. */
+  accuracy: number;
+  /** Mean KL of outputs against float's; breaks ties among equal drops. */
+  divergence: number;
+}
+
+export interface AllocatableLayer {
+  name: string;
+  parameters: number;
+  macs: number;
+  sigma: number;
+  rawSigma: number | null;
+  /** Widths offered, ascending; one entry pins the layer. */
+  bits: readonly number[];
+  activations: number;
+  weightDivergence: Readonly<Record<number, number>>;
+  outputDivergence: Readonly<Record<number, number>> | null;
+}
+
+export interface Problem {
+  layers: readonly AllocatableLayer[];
+  cost: CostModel;
+  ceilings: readonly Ceiling[];
+  /** drop <= maxDrop, percentage points; null without a floor. */
+  maxDrop: number | null;
+  /** Runs the quantized network on validation data; null for `plan` (no data). Cached by the caller. */
+  evaluate: ((widths: Widths) => Promise<Measurement>) | null;
+  /** Evaluations allowed. */
+  budget: number;
+  /** How far a target may be missed while phase 1 is left: cost relative, drop in points. */
+  buffer: { cost: number; drop: number };
+  signal?: AbortSignal;
+  onProgress?: (stage: string, done: number, total: number) => void;
+}
+
+export interface TraceStep {
+  phase: string;
+  /** Layers that moved, with widths before and after. */
+  moves: readonly { layer: string; from: number; to: number }[];
+  reason: string;
+  cost: Cost;
+  measurement: Measurement | null;
+  kept: boolean;
+}
+
+export type Verdict = 'met' | 'accuracy-only' | 'resource-only' | 'impossible';
+
+export interface Allocation {
+  widths: Widths;
+  cost: Cost;
+  measurement: Measurement | null;
+  verdict: Verdict;
+  /** Where the verdict is not `met`: reachable minimum of each missed ceiling and layers that bind, worst first. */
+  binding: readonly { layer: string; reason: string }[];
+  reachable: { cost: Cost; measurement: Measurement | null } | null;
+  evaluations: number;
+  trace: readonly TraceStep[];
+}
+
+export type Strategy = (problem: Problem) => Promise<Allocation>;

@@ -1,0 +1,86 @@
+import type { Dataset } from '../data/dataset.ts';
+import type { Graph, Layer } from '../graph/graph.ts';
+import type { Kernels } from '../kernels/kernels.ts';
+import type { Quantizer } from '../quant/quantizer.ts';
+
+export type RangeMethod = 'minmax' | 'percentile' | 'mse' | 'entropy';
+
+/** What two streaming passes over the calibration data leave behind; its size does not depend on the data's. */
+export interface Calibration {
+  /** Samples seen. */
+  samples: number;
+  /** Per quantized value, a histogram; `quantizer` chooses scale and zero point from it. */
+  values: ReadonlyMap<string, ValueStatistics>;
+  /** Per layer, what its input looks like to its weights. */
+  inputs: ReadonlyMap<string, InputStatistics>;
+}
+
+export interface ValueStatistics {
+  min: number;
+  max: number;
+  mean: number;
+  std: number;
+  /** Fixed range [low, high] of the histogram. */
+  low: number;
+  high: number;
+  counts: Float64Array;
+}
+
+export interface InputStatistics {
+  /** Input patches that were summed. */
+  rows: number;
+  /** [groups][k][k], Σ xᵀx over rows; the Hessian of the layer's squared output error, times rows / 2. */
+  gram: Float64Array;
+  /** [groups][k], mean of x over rows. */
+  mean: Float64Array;
+}
+
+/** Facts about one layer that a search decides by. Divergences by width, in nats. */
+export interface LayerProfile {
+  name: string;
+  op: 'Conv' | 'Linear';
+  depthwise: boolean;
+  outChannels: number;
+  parameters: number;
+  macs: number;
+  /** Population standard deviation of the folded weights. */
+  sigma: number;
+  /** Of the weights before batch-norm folding, null where there was none. */
+  rawSigma: number | null;
+  moments: { min: number; max: number; mean: number; skewness: number; kurtosis: number };
+  /** KL of the weights' histogram against its quantized one, per width. */
+  weightDivergence: Readonly<Record<number, number>>;
+  /**
+   * Mean KL of the network's softmax when only this layer is quantized (squared error relative to the output's
+   * power where outputs are not classes). Null without calibration data.
+   */
+  outputDivergence: Readonly<Record<number, number>> | null;
+}
+
+/** Progress of long work, 0..1 within a named stage. */
+export type Progress = (stage: string, done: number, total: number) => void;
+
+export interface WorkOptions {
+  signal?: AbortSignal;
+  onProgress?: Progress;
+}
+
+export interface CalibrateOptions extends WorkOptions {
+  /** Samples at most. */
+  samples: number;
+  batch: number;
+  /** Sum Grams for second-order rounding. */
+  gram: boolean;
+  /** Patches per layer and sample at most, taken at a fixed stride. */
+  patches: number;
+}
+
+export type Calibrate = (
+  graph: Graph,
+  layers: readonly Layer[],
+  kernels: Kernels,
+  data: Dataset,
+  options: CalibrateOptions,
+) => Promise<Calibration>;
+
+export type ChooseQuantizer = (statistics: ValueStatistics, bits: number, method: RangeMethod) => Quantizer;
