@@ -1,0 +1,237 @@
+import assert from 'node:assert/strict';
+import type { Kernels } from '../../lib/kernels/kernels.ts';
+import { CONVOLUTIONS, convShape } from './shapes.ts';
+import { between, bytes, exactly, floats, normal, oracle, random, SIZES, same } from './support.ts';
+
+export function elementwise(kernels: () => Kernels): void {
+  it('add and clamp, in place too', () => {
+    const next = random(11);
+    for (const n of SIZES) {
+      const [a, b] = [floats(n, normal(next)), floats(n, normal(next))];
+      for (const [low, high] of [
+        [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY],
+        [0, Number.POSITIVE_INFINITY],
+        [0, 1],
+      ]) {
+        exactly(
+          kernels(),
+          () => a.slice(),
+          (k, out) => k.add(out, b, low, high, out),
+          `add n=${n}`,
+        );
+        exactly(
+          kernels(),
+          () => a.slice(),
+          (k, out) => k.clamp(out, low, high, out),
+          `clamp n=${n}`,
+        );
+      }
+    }
+    exactly(
+      kernels(),
+      () => new Float32Array(3),
+      (k, out) => k.clamp(new Float32Array([Number.NaN, -1, 7]), 0, 6, out),
+      'clamp NaN',
+    );
+  });
+
+  it('quantized add and lookup', () => {
+    const next = random(12);
+    for (const n of SIZES) {
+      const [a, b] = [
+        bytes('uint8', n, between(next, 0, 255)) as Uint8Array,
+        bytes('uint8', n, between(next, 0, 255)) as Uint8Array,
+      ];
+      const table = Uint8Array.from({ length: 256 }, between(next, 0, 255));
+      for (const [scaleOut, zero, low, high] of [
+        [0.05, 128, 0, 255],
+        [0.02, 0, 0, 15],
+        [1e-4, 3, 0, 255],
+      ])
+        exactly(
+          kernels(),
+          () => new Uint8Array(n),
+          (k, out) => k.quantizedAdd(a, 0.031, 120, b, 0.0457, 3, scaleOut, zero, low, high, out),
+          `quantizedAdd n=${n}`,
+        );
+      exactly(
+        kernels(),
+        () => new Uint8Array(n),
+        (k, out) => k.lookup(a, table, out),
+        `lookup n=${n}`,
+      );
+    }
+  });
+
+  it('pools', () => {
+    const next = random(13);
+    for (const [name, s] of Object.entries(CONVOLUTIONS)) {
+      const shape = { ...s, outChannels: s.inChannels, groups: 1 };
+      const inputs = s.batch * s.inHeight * s.inWidth * s.inChannels;
+      const outputs = s.batch * s.outHeight * s.outWidth * s.inChannels;
+      const x = floats(inputs, normal(next));
+      const q = bytes('uint8', inputs, between(next, 0, 255)) as Uint8Array;
+      exactly(
+        kernels(),
+        () => new Float32Array(outputs),
+        (k, out) => k.maxPool(x, shape, out),
+        `maxPool ${name}`,
+      );
+      exactly(
+        kernels(),
+        () => new Uint8Array(outputs),
+        (k, out) => k.quantizedMaxPool(q, shape, out),
+        `quantizedMaxPool ${name}`,
+      );
+      for (const padding of [true, false])
+        exactly(
+          kernels(),
+          () => new Float32Array(outputs),
+          (k, out) => k.averagePool(x, shape, padding, out),
+          `averagePool ${name}`,
+        );
+    }
+    for (const [batch, pixels, channels] of [
+      [2, 49, 17],
+      [1, 64, 64],
+      [3, 1, 5],
+      [0, 4, 4],
+    ]) {
+      const a = bytes('uint8', batch * pixels * channels, between(next, 0, 255)) as Uint8Array;
+      exactly(
+        kernels(),
+        () => new Uint8Array(batch * channels),
+        (k, out) => k.quantizedGlobalAverage(a, batch, channels, 9, 1.7 / pixels, 4, 0, 255, out),
+        `quantizedGlobalAverage ${batch}x${pixels}x${channels}`,
+      );
+    }
+  });
+}
+
+export function statistics(kernels: () => Kernels): void {
+  it('moments, histogram, errors', () => {
+    const next = random(21);
+    for (const n of SIZES) {
+      const [a, b] = [floats(n, normal(next)), floats(n, normal(next))];
+      const relu = floats(n, () => Math.max(0, normal(next)()));
+      exactly(
+        kernels(),
+        () => new Float64Array(6),
+        (k, out) => k.moments(a, out),
+        `moments n=${n}`,
+      );
+      for (const [x, bins, low, high] of [
+        [a, 2048, -3, 3],
+        [a, 7, -0.5, 0.25],
+        [relu, 2048, 0, 2],
+        [relu, 1, 0, 1],
+      ] as const)
+        exactly(
+          kernels(),
+          () => new Float64Array(bins).fill(2),
+          (k, out) => k.histogram(x, low, high, out),
+          `histogram n=${n} bins=${bins}`,
+        );
+      assert.equal(kernels().squaredError(a, b), oracle.squaredError(a, b), `squaredError n=${n}`);
+      const importance = floats(n, next);
+      for (const weight of [null, importance])
+        for (const [scale, zeroPoint, low, high] of [
+          [0.1, 0, -8, 7],
+          [0.013, 128, 0, 255],
+          [1e-6, 0, -2, 1],
+        ])
+          assert.equal(
+            kernels().quantizeError(a, weight, scale, zeroPoint, low, high),
+            oracle.quantizeError(a, weight, scale, zeroPoint, low, high),
+            `quantizeError n=${n} scale=${scale}`,
+          );
+    }
+  });
+
+  it('divergence', () => {
+    const next = random(22);
+    for (const n of SIZES.filter((size) => size > 0)) {
+      const p = Float64Array.from({ length: n }, between(next, 0, 50));
+      const q = Float64Array.from({ length: n }, between(next, 0, 50));
+      p[0] = q[0] = 1;
+      for (const smoothing of [1e-6, 0.5])
+        assert.equal(kernels().divergence(p, q, smoothing), oracle.divergence(p, q, smoothing), `n=${n}`);
+      assert.equal(kernels().divergence(p, p, 0), 0);
+    }
+    assert.equal(
+      kernels().divergence(new Float64Array([1, 1]), new Float64Array([1, 0]), 0),
+      Number.POSITIVE_INFINITY,
+    );
+    assert.ok(
+      Math.abs(
+        kernels().divergence(new Float64Array([1, 3]), new Float64Array([1, 1]), 0) -
+          (0.25 * Math.log(0.5) + 0.75 * Math.log(1.5)),
+      ) < 1e-15,
+    );
+  });
+
+  it('gram', () => {
+    const next = random(23);
+    const matrix = convShape({
+      batch: 1,
+      inHeight: 1,
+      inWidth: 37,
+      inChannels: 130,
+      outChannels: 1,
+      kernelHeight: 1,
+      kernelWidth: 1,
+      padTop: 0,
+      padLeft: 0,
+    });
+    for (const [name, s] of Object.entries({ ...CONVOLUTIONS, matrix })) {
+      const k = (s.kernelHeight * s.kernelWidth * s.inChannels) / s.groups;
+      const x = floats(s.batch * s.inHeight * s.inWidth * s.inChannels, normal(next));
+      for (const [first, step] of [
+        [0, 1],
+        [2, 3],
+      ])
+        exactly(
+          kernels(),
+          () => new Float64Array(s.groups * k * k).fill(0.5),
+          (backend, out) => backend.gram(x, s, first, step, out),
+          `${name} ${first}+${step}`,
+        );
+    }
+  });
+
+  it('rounding with the Hessian', () => {
+    const next = random(24);
+    for (const [rows, k] of [
+      [1, 1],
+      [3, 9],
+      [5, 16],
+      [7, 33],
+      [4, 130],
+    ]) {
+      const w = Float64Array.from({ length: rows * k }, normal(next));
+      const u = Float64Array.from({ length: k * k }, (_, i) =>
+        i % k < Math.trunc(i / k) ? 0 : i % k === Math.trunc(i / k) ? 0.5 + next() : (next() - 0.5) * 0.2,
+      );
+      const scales = Float32Array.from({ length: rows }, () => 0.05 + next() * 0.3);
+      for (const [low, high] of [
+        [-8, 7],
+        [-2, 1],
+        [-128, 127],
+      ])
+        for (const [first, last] of [
+          [0, rows],
+          [1, rows],
+        ]) {
+          const outcome = (backend: Kernels) => {
+            const error = w.slice();
+            const q = new Int8Array(rows * k);
+            backend.roundWithHessian(error, scales, u, first, last, low, high, q);
+            return { error, q };
+          };
+          const [actual, expected] = [outcome(kernels()), outcome(oracle)];
+          same(actual.q, expected.q, `integers ${rows}x${k}`);
+          same(actual.error, expected.error, `errors ${rows}x${k}`);
+        }
+    }
+  });
+}
