@@ -39,6 +39,10 @@ export interface Dataset {
   /** Of one sample, after preprocessing: [channels, height, width]. */
   readonly shape: readonly number[];
   readonly labelled: boolean;
+  /** Name of each class where the source says (a folder per class: class index -> folder). */
+  readonly classNames?: readonly string[];
+  /** Samples that could not be decoded so far, by name; they are left out. More than 1 % of them is an error. */
+  readonly unreadable?: readonly string[];
   /** Content hash of the source (hex), for cache keys and provenance; independent of paths. */
   fingerprint(): Promise<string>;
   batches(options: BatchOptions): AsyncIterable<Batch>;
