@@ -2,8 +2,9 @@ import type { Dataset } from '../data/dataset.ts';
 import type { Graph, Layer } from '../graph/graph.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import type { Quantizer } from '../quant/quantizer.ts';
+import type { RangeMethod } from '../quant/ranges.ts';
 
-export type RangeMethod = 'minmax' | 'percentile' | 'mse' | 'entropy';
+export type { RangeMethod };
 
 /** What two streaming passes over the calibration data leave behind; its size does not depend on the data's. */
 export interface Calibration {
@@ -29,8 +30,13 @@ export interface ValueStatistics {
 export interface InputStatistics {
   /** Input patches that were summed. */
   rows: number;
-  /** [groups][k][k], Σ xᵀx over rows; the Hessian of the layer's squared output error, times rows / 2. */
-  gram: Float64Array;
+  /**
+   * [groups][k][k], Σ xᵀx over rows; the Hessian of the layer's squared output error, times rows / 2. Null where
+   * not asked for or where all Grams together would pass the memory ceiling (largest layers lose theirs first).
+   */
+  gram: Float64Array | null;
+  /** [groups][k], mean of x² over rows: the importance of each weight. */
+  power: Float64Array;
   /** [groups][k], mean of x over rows. */
   mean: Float64Array;
 }

@@ -5,9 +5,10 @@ export interface Recovery {
   readonly name: 'none' | 'gptq';
   /**
    * The layer's integers at this width, made with the input's scale (which bounds the weight scale from below:
-   * sw >= |b| / (inputScale * 2^30)).
+   * sw >= |b| / (inputScale * 2^30)). Asynchronous because second-order rounding takes seconds on large layers:
+   * it pauses often enough to be aborted within 200 ms (rejects with signal.reason, cache whole).
    */
-  quantize(layer: string, bits: number): QuantizedLayer;
-  /** Layers and widths made so far, and the seconds spent. */
+  quantize(layer: string, bits: number, signal?: AbortSignal): Promise<QuantizedLayer>;
+  /** Layers and widths made so far. */
   readonly cached: number;
 }
