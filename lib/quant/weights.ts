@@ -105,7 +105,7 @@ export function searchScale(
 }
 
 /**
- * Scales of all output channels of weights [outChannels][k]. `importance` holds the second moment of what each
+ * Scales of output channels [first, last), by default all, of weights [outChannels][k]. `importance` holds the second moment of what each
  * weight multiplies, [groups][k], or null for equal importance; floors [outChannels] as leastScale gives them.
  */
 export function searchScales(
@@ -115,9 +115,12 @@ export function searchScales(
   bits: number,
   importance: Float64Array | null,
   floors: Float32Array,
+  first = 0,
+  last = outChannels,
 ): Float32Array {
   const k = weights.length / outChannels;
-  return Float32Array.from({ length: outChannels }, (_, row) => {
+  return Float32Array.from({ length: last - first }, (_, i) => {
+    const row = first + i;
     const group = Math.floor((row * groups) / outChannels);
     const share = importance?.subarray(group * k, (group + 1) * k) ?? null;
     // Inputs that were never seen active say nothing about which weights matter.
