@@ -1,0 +1,41 @@
+import { createRequire } from 'node:module';
+
+/** What we use of onnxruntime-node; it is a peer that only this folder installs, so its types are not at hand. */
+export interface Session {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  run(feeds: Record<string, unknown>): Promise<Record<string, { data: Float32Array; dims: number[] }>>;
+  release(): Promise<void>;
+}
+
+interface Runtime {
+  InferenceSession: { create(model: string | Uint8Array, options: object): Promise<Session> };
+  Tensor: new (type: string, data: Float32Array, dims: readonly number[]) => unknown;
+}
+
+const runtime: Runtime = createRequire(import.meta.url)('onnxruntime-node');
+
+/** `optimized` is where it writes the graph that it really runs. Errors only: it warns about that file each time. */
+export function openSession(
+  model: string | Uint8Array,
+  threads: number,
+  optimized?: string,
+): Promise<Session> {
+  return runtime.InferenceSession.create(model, {
+    executionProviders: ['cpu'],
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    logSeverityLevel: 3,
+    ...(optimized !== undefined && { optimizedModelFilePath: optimized }),
+  });
+}
+
+/** First output for x [count][...shape]. */
+export async function runSession(
+  session: Session,
+  x: Float32Array,
+  dims: readonly number[],
+): Promise<Float32Array> {
+  const outputs = await session.run({ [session.inputNames[0]]: new runtime.Tensor('float32', x, dims) });
+  return outputs[session.outputNames[0]].data;
+}
