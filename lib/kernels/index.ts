@@ -9,9 +9,7 @@ export { checked };
 
 /** One row per backend, best first. A row throws BACKEND_UNAVAILABLE where it cannot run. */
 export const backends: Record<BackendName, (options: KernelsOptions) => Promise<Kernels>> = {
-  native: async () => {
-    throw new SigmaQuantError('BACKEND_UNAVAILABLE', 'Expected the native addon but it is not built.');
-  },
+  native: async (options) => (await import('./native.ts')).createNative(options),
   wasm: async () => {
     throw new SigmaQuantError('BACKEND_UNAVAILABLE', 'Expected the WASM module but it is not built.');
   },

@@ -1,0 +1,51 @@
+// Every verb over the vectors of one instruction set, and its table. Included once, last, by isa/NAME.cpp, which
+// has defined W, WD, ROWS, the vector functions (vf_, vd_, vi_, bytes_), SQ_KERNELS and SQ_NAME. Everything is in
+// anonymous namespaces so that no instruction-set file shares a symbol with another.
+#include "quantize-inl.h"
+#include "elementwise-inl.h"
+#include "pool-inl.h"
+#include "statistics-inl.h"
+#include "planes-inl.h"
+#include "gather-inl.h"
+#include "float-inl.h"
+#include "integer-inl.h"
+#include "gram-inl.h"
+#include "hessian-inl.h"
+
+namespace sq {
+
+extern const Kernels SQ_KERNELS = {
+    SQ_NAME,
+    FUSED,
+    quantize,
+    quantize_channels,
+    dequantize,
+    dequantize_channels,
+    pack,
+    unpack,
+    weights_size,
+    pack_weights,
+    gemm,
+    conv,
+    float_weights_size,
+    pack_float_weights,
+    float_gemm,
+    float_conv,
+    add,
+    clamp,
+    quantized_add,
+    max_pool,
+    quantized_max_pool,
+    average_pool,
+    quantized_global_average,
+    lookup,
+    moments,
+    histogram,
+    divergence,
+    squared_error,
+    quantize_error,
+    gram,
+    round_with_hessian,
+};
+
+}  // namespace sq

@@ -1,0 +1,13 @@
+// What the processor and the operating system offer, asked once.
+#pragma once
+
+namespace sq {
+
+struct Processor {
+  bool avx2 = false;        // with FMA and BMI2
+  bool avx512vnni = false;  // with F, BW, VL, DQ
+};
+
+Processor detect_processor();
+
+}  // namespace sq
