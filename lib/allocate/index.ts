@@ -1,0 +1,15 @@
+import type { Strategy } from './allocate.ts';
+import { sensitivity } from './sensitivity.ts';
+import { sigma } from './sigma.ts';
+import { uniform } from './uniform.ts';
+
+export type * from './allocate.ts';
+
+/** Every strategy there is, by the name that `--strategy` takes. */
+export const strategies: Readonly<Record<string, Strategy>> = { sensitivity, sigma, uniform };
+
+/** The strategy of all networks where none is named. */
+export const defaultStrategy = 'sensitivity';
+
+/** The strategy where nothing but weights is known: the paper's first phase is made for that. */
+export const planStrategy = 'sigma';

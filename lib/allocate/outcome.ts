@@ -1,0 +1,161 @@
+import type { Allocation, Verdict } from './allocate.ts';
+import { type Candidate, type Plan, type Search, widthsOf } from './search.ts';
+import { bindingResource, holds, usage, usageOf, within } from './targets.ts';
+
+/** Sizes this close count as equal when the smallest is chosen, and the smaller loss decides. */
+const SIZE_TIE = 0.0025;
+/** Layers that a verdict names. */
+const BINDING_LAYERS = 5;
+
+/**
+ * The answer of a run, from what it measured. With a floor alone: the smallest weight bytes above it; with ceilings:
+ * the least loss within them (and above the floor, where there is one); with neither: the knee of the front.
+ */
+export function conclude(search: Search): Allocation {
+  const { problem, candidates, layers } = search;
+  const { verdict, chosen, reachable } = judge(search);
+  return {
+    widths: widthsOf(layers, chosen.plan),
+    cost: chosen.cost,
+    measurement: chosen.measurement,
+    verdict,
+    binding: verdict === 'met' ? [] : bindingLayers(search, verdict, chosen),
+    reachable: verdict === 'met' ? null : reachable,
+    evaluations: problem.evaluate ? candidates.length : 0,
+    trace: search.trace,
+  };
+}
+
+interface Judgement {
+  verdict: Verdict;
+  chosen: Candidate;
+  reachable: Allocation['reachable'];
+}
+
+function judge(search: Search): Judgement {
+  const { problem, candidates } = search;
+  const { ceilings, maxDrop } = problem;
+  const fits = (candidate: Candidate) => within(ceilings, candidate.cost);
+  const held = candidates.filter(({ measurement }) => holds(problem, measurement));
+  const met = held.filter(fits);
+  if (met.length > 0) return { verdict: 'met', chosen: choose(search, met), reachable: null };
+
+  const least = (list: readonly Candidate[]) => smallestBy(list, search.loss);
+  const fitting = candidates.filter(fits);
+  if (maxDrop !== null && ceilings.length > 0 && fitting.length > 0) {
+    const cheapest = smallestBy(held, ({ cost }) => usage(ceilings, cost)) ?? least(candidates)!;
+    return { verdict: 'resource-only', chosen: least(fitting)!, reachable: pointOf(cheapest) };
+  }
+  const minimum = search.known(search.smallest);
+  const smallest = { cost: search.cost(search.smallest), measurement: minimum?.measurement ?? null };
+  if (maxDrop !== null && ceilings.length > 0 && held.length > 0) {
+    const chosen = smallestBy(held, ({ cost }) => usage(ceilings, cost))!;
+    return { verdict: 'accuracy-only', chosen, reachable: smallest };
+  }
+  if (ceilings.length > 0)
+    return { verdict: 'impossible', chosen: minimum ?? least(candidates)!, reachable: smallest };
+  const chosen = least(candidates)!;
+  return { verdict: 'impossible', chosen, reachable: pointOf(chosen) };
+}
+
+function pointOf({ cost, measurement }: Candidate) {
+  return { cost, measurement };
+}
+
+/** Among candidates that keep all targets. */
+function choose(search: Search, met: readonly Candidate[]): Candidate {
+  const { ceilings, maxDrop } = search.problem;
+  if (ceilings.length > 0) return smallestBy(met, search.loss)!;
+  if (maxDrop === null) return knee(search, met);
+  const bytes = ({ cost }: Candidate) => cost['weightBytes'];
+  const enough = bytes(smallestBy(met, bytes)!) * (1 + SIZE_TIE);
+  return smallestBy(
+    met.filter((candidate) => bytes(candidate) <= enough),
+    search.loss,
+  )!;
+}
+
+/** The point of the front farthest below the straight line between its ends, both axes scaled to 1. */
+export function knee(search: Search, candidates: readonly Candidate[]): Candidate {
+  const bytes = ({ cost }: Candidate) => cost['weightBytes'];
+  const sorted = [...candidates].sort((a, b) => bytes(a) - bytes(b) || search.loss(a) - search.loss(b));
+  const line: Candidate[] = [];
+  for (const candidate of sorted)
+    if (line.length === 0 || search.loss(candidate) < search.loss(line.at(-1)!)) line.push(candidate);
+  const [first, last] = [line[0], line.at(-1)!];
+  const width = bytes(last) - bytes(first) || 1;
+  const height = search.loss(first) - search.loss(last) || 1;
+  return smallestBy(
+    line,
+    (candidate) =>
+      (bytes(candidate) - bytes(first)) / width + (search.loss(candidate) - search.loss(last)) / height,
+  )!;
+}
+
+/** The first of the smallest; undefined for an empty list. */
+export function smallestBy<T>(list: readonly T[], value: (item: T) => number): T | undefined {
+  let best: T | undefined;
+  let least = Number.POSITIVE_INFINITY;
+  for (const item of list) {
+    const current = value(item);
+    if (best === undefined || current < least) [best, least] = [item, current];
+  }
+  return best;
+}
+
+/** Ceilings missed: who takes most of the resource at the least widths. Floor missed: who still loses most. */
+function bindingLayers(search: Search, verdict: Verdict, chosen: Candidate): Allocation['binding'] {
+  const { ceilings } = search.problem;
+  return verdict === 'resource-only' || ceilings.length === 0
+    ? losingLayers(search, chosen.plan)
+    : costlyLayers(search);
+}
+
+function costlyLayers(search: Search): Allocation['binding'] {
+  const { layers, smallest, problem } = search;
+  const cost = search.cost(smallest);
+  const resource = bindingResource(problem.ceilings, cost);
+  const missed = problem.ceilings.find((ceiling) => ceiling.resource === resource)!;
+  const share = usageOf(missed, cost);
+  return layers
+    .map(({ name, bits }, index) => {
+      const part = search.layerCost(index, bits[0], resource);
+      const pinned = bits.length === 1 ? ', the only width it offers' : '';
+      return {
+        layer: name,
+        part,
+        reason: `takes ${figure(part)} of ${figure(cost[resource])} ${resource} at ${bits[0]} bits${pinned}; ${missed.text} is passed by ${figure((share - 1) * 100)} %`,
+      };
+    })
+    .sort((a, b) => b.part - a.part)
+    .slice(0, BINDING_LAYERS)
+    .map(({ layer, reason }) => ({ layer, reason }));
+}
+
+function losingLayers(search: Search, plan: Plan): Allocation['binding'] {
+  const { layers, scores, problem } = search;
+  const resource = bindingResource(problem.ceilings, search.cost(plan));
+  return layers
+    .map(({ name, bits }, index) => {
+      const position = bits.indexOf(plan[index]);
+      const score = scores[index][position];
+      const wider = bits[position + 1];
+      const more =
+        wider === undefined
+          ? 'it offers no wider one'
+          : `${wider} bits would take ${figure(search.layerCost(index, wider, resource) - search.layerCost(index, plan[index], resource))} more ${resource}`;
+      return {
+        layer: name,
+        score,
+        reason: `diverges by ${figure(score)} nats at ${plan[index]} bits; ${more}`,
+      };
+    })
+    .sort((a, b) => b.score - a.score)
+    .slice(0, BINDING_LAYERS)
+    .map(({ layer, reason }) => ({ layer, reason }));
+}
+
+/** Three significant digits, whole above a thousand. */
+function figure(value: number): string {
+  return Math.abs(value) >= 1000 ? String(Math.round(value)) : String(Number(value.toPrecision(3)));
+}

@@ -1,0 +1,182 @@
+import type { Ceiling, Strategy } from './allocate.ts';
+import { conclude, smallestBy } from './outcome.ts';
+import type { Scores } from './scores.ts';
+import { type Candidate, createSearch, type Plan, type Search } from './search.ts';
+import { bestPlan, exchanges, frontPlans } from './solver.ts';
+import { corrected } from './surrogate.ts';
+import { holds, within } from './targets.ts';
+
+/** Points of the front that are measured where its knee is asked for. */
+const KNEE_POINTS = 10;
+/** Halving of the bracket around the smallest size ends at this share of it. */
+const BRACKET = 0.015;
+/** Sizes tried below the smallest that holds, as shares of it: first bold, then careful. */
+const SHRINKS: readonly number[] = [0.03, 0.015, 0.0075];
+/** Plans tried at one size before it counts as too small. */
+const TRIES = 3;
+/** Measurements in a row that did not help before refinement within ceilings ends. */
+const PATIENCE = 8;
+/** Share of the evaluations that ceilings with a floor may spend before the size that the floor asks for is sought. */
+const CEILING_SHARE = 0.7;
+
+/**
+ * Exact knapsacks over measured sensitivities, corrected by real evaluations as they come in.
+ *
+ * Every plan that is measured teaches the scores (surrogate.ts); the next plan is the exact optimum of the corrected
+ * scores, or where that is known already, of one of the variants of `scoreVariants` or an exchange away.
+ */
+export const sensitivity: Strategy = async (problem) => {
+  const search = createSearch(problem);
+  const { ceilings } = search;
+  const unreachable = problem.ceilings.length > ceilings.length;
+  if (unreachable && problem.maxDrop === null) {
+    await measure(search, search.smallest, 'smallest', 'no plan keeps the ceilings');
+  } else if (ceilings.length > 0) {
+    await accurateWithin(search, ceilings);
+  } else if (problem.maxDrop !== null) {
+    await smallestAbove(search);
+  } else {
+    await alongFront(search);
+  }
+  return conclude(search);
+};
+
+/** The least loss within the ceilings; where that misses the floor, also the least size that would hold it. */
+async function accurateWithin(search: Search, ceilings: readonly Ceiling[]): Promise<void> {
+  const { problem } = search;
+  const floor = problem.maxDrop !== null;
+  const reserve = floor && problem.evaluate ? Math.floor(search.left() * (1 - CEILING_SHARE)) : 0;
+  let best: Candidate | null = null;
+  let idle = 0;
+  while (search.left() > reserve && idle < PATIENCE) {
+    const next = nextPlan(search, ceilings, best);
+    if (next === null) break;
+    const candidate = await search.measure(next.plan);
+    if (candidate === null) break;
+    const gained = best === null || search.loss(candidate) < search.loss(best);
+    search.note('ceilings', best?.plan ?? null, candidate, next.reason, gained);
+    idle = gained ? 0 : idle + 1;
+    if (gained) best = candidate;
+    if (!problem.evaluate) return;
+  }
+  if (floor && !search.candidates.some((candidate) => keeps(search, candidate))) await smallestAbove(search);
+}
+
+/** The smallest weight bytes above the floor: a bracket is halved, then the smallest that holds is pressed further. */
+async function smallestAbove(search: Search): Promise<void> {
+  let low = search.cost(search.smallest)['weightBytes'];
+  const highest = search.cost(search.widest)['weightBytes'];
+  let high = highest;
+  for (const { cost, measurement } of search.candidates)
+    if (!holds(search.problem, measurement) && within(search.ceilings, cost))
+      low = Math.max(low, cost['weightBytes']);
+  while (search.left() > 1 && high - low > BRACKET * high) {
+    const limit = Math.sqrt(low * high);
+    const held = await attempt(search, limit, 'bracket', 1);
+    if (held) high = Math.min(limit, held.cost['weightBytes']);
+    else low = limit;
+  }
+  if (smallestHeld(search) === undefined) {
+    await measure(search, search.widest, 'bracket', 'nothing smaller holds the floor');
+    return;
+  }
+  for (let step = 0; step < SHRINKS.length && search.left() > 0; ) {
+    const limit = smallestHeld(search)!.cost['weightBytes'] * (1 - SHRINKS[step]);
+    if (!(await attempt(search, limit, 'press', TRIES))) step++;
+  }
+}
+
+function smallestHeld(search: Search): Candidate | undefined {
+  const held = search.candidates.filter(({ measurement }) => holds(search.problem, measurement));
+  return smallestBy(held, ({ cost }) => cost['weightBytes']);
+}
+
+/** Measures up to `tries` plans of at most `limit` bytes until one holds the floor. */
+async function attempt(
+  search: Search,
+  limit: number,
+  phase: string,
+  tries: number,
+): Promise<Candidate | null> {
+  const ceilings = [{ resource: 'weightBytes', limit, text: `size=${Math.floor(limit)}B` }];
+  for (let count = 0; count < tries && search.left() > 0; count++) {
+    const near = smallestBy(
+      search.candidates.filter(({ cost }) => within(ceilings, cost)),
+      search.loss,
+    );
+    const next = nextPlan(search, ceilings, near ?? null);
+    if (next === null) return null;
+    const candidate = await search.measure(next.plan);
+    if (candidate === null) return null;
+    const held = holds(search.problem, candidate.measurement);
+    const before = smallestHeld(search)?.plan ?? null;
+    search.note(phase, before, candidate, `${next.reason} within ${Math.floor(limit)} bytes`, held);
+    if (held) return candidate;
+  }
+  return null;
+}
+
+/** Points spread over the front from the least size to the widest plan. */
+async function alongFront(search: Search): Promise<void> {
+  const plans = frontPlans(search, search.scores, 'weightBytes');
+  const count = Math.min(KNEE_POINTS, plans.length, search.left());
+  const bytes = plans.map((plan) => search.cost(plan)['weightBytes']);
+  for (let point = 0; point < count; point++) {
+    // Even steps in the logarithm of the size: the bend lies among the small ones.
+    const wanted = bytes[0] * (bytes.at(-1)! / bytes[0]) ** (count === 1 ? 0.5 : point / (count - 1));
+    const nearest = smallestBy(plans, (plan) => Math.abs(search.cost(plan)['weightBytes'] - wanted))!;
+    await measure(search, nearest, 'front', 'a point of the front');
+  }
+}
+
+/** The most promising plan within the ceilings that has not been measured, and why it is. */
+function nextPlan(
+  search: Search,
+  ceilings: readonly Ceiling[],
+  best: Candidate | null,
+): { plan: Plan; reason: string } | null {
+  const { layers, candidates, scores } = search;
+  const interest = (best ?? candidates.at(-1))?.measurement?.divergence ?? 0;
+  const taught = corrected(layers, scores, candidates, interest);
+  for (const { name, scores: variant } of [
+    { name: 'knapsack', scores: taught },
+    ...scoreVariants(search, taught),
+  ]) {
+    const plan = bestPlan(search, variant, ceilings);
+    if (plan !== null && search.known(plan) === undefined) return { plan, reason: `optimum by ${name}` };
+  }
+  if (best === null) return null;
+  const plan = exchanges(search, taught, best.plan, ceilings).find(
+    (other) => search.known(other) === undefined,
+  );
+  return plan ? { plan, reason: 'exchange near the best' } : null;
+}
+
+/**
+ * Other readings of the same sensitivities. Single-layer scores overstate or understate large losses when losses are
+ * compounded; a power above 1 spreads them over the layers, one below 1 gathers them in few.
+ */
+function scoreVariants({ layers }: Search, scores: Scores): { name: string; scores: Scores }[] {
+  const power = (exponent: number) => scores.map((losses) => losses.map((loss) => loss ** exponent));
+  const narrowest = Math.min(...layers.filter(({ bits }) => bits.length > 1).map(({ bits }) => bits[0]));
+  const total = scores.reduce((sum, losses) => sum + losses[0], 0);
+  const careful = scores.map((losses, layer) =>
+    losses.map((loss, index) =>
+      layers[layer].bits.length > 1 && layers[layer].bits[index] === narrowest ? loss + total : loss,
+    ),
+  );
+  return [
+    { name: 'knapsack, large losses weighing more', scores: power(1.4) },
+    { name: 'knapsack, narrowest width avoided', scores: careful },
+    { name: 'knapsack, large losses weighing less', scores: power(0.7) },
+  ];
+}
+
+function keeps(search: Search, { cost, measurement }: Candidate): boolean {
+  return within(search.problem.ceilings, cost) && holds(search.problem, measurement);
+}
+
+async function measure(search: Search, plan: Plan, phase: string, reason: string): Promise<void> {
+  const candidate = await search.measure(plan);
+  if (candidate) search.note(phase, null, candidate, reason, true);
+}

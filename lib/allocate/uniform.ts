@@ -1,0 +1,40 @@
+import type { Strategy } from './allocate.ts';
+import { conclude } from './outcome.ts';
+import { createSearch, type Plan, type Search } from './search.ts';
+import { holds, within } from './targets.ts';
+
+/**
+ * One width for every layer that offers a choice; pinned layers keep theirs. With ceilings the widest plan that fits;
+ * wider ones are measured only to tell what a missed floor would take. Otherwise every width is measured.
+ */
+export const uniform: Strategy = async (problem) => {
+  const search = createSearch(problem);
+  const plans = uniformPlans(search);
+  const fitting = plans.filter((plan) => within(search.ceilings, search.cost(plan)));
+  if (search.ceilings.length > 0) {
+    const widest = fitting.at(-1)!;
+    const candidate = await measure(search, widest);
+    const wider = plans.slice(fitting.length);
+    if (candidate && !holds(problem, candidate.measurement))
+      for (const plan of wider) await measure(search, plan);
+  } else {
+    for (const plan of plans.reverse()) await measure(search, plan);
+  }
+  return conclude(search);
+};
+
+/** By rising width: every width that some layer with a choice offers, each layer at its nearest that is as wide. */
+export function uniformPlans({ layers, smallest }: Search): Plan[] {
+  const free = layers.filter(({ bits }) => bits.length > 1);
+  const offered = [...new Set(free.flatMap(({ bits }) => bits))].sort((a, b) => a - b);
+  const plans = offered.map((width) =>
+    layers.map(({ bits }) => bits.find((own) => own >= width) ?? bits.at(-1)!),
+  );
+  return plans.length > 0 ? plans : [smallest];
+}
+
+async function measure(search: Search, plan: Plan) {
+  const candidate = await search.measure(plan);
+  if (candidate) search.note('uniform', null, candidate, 'one width for all', true);
+  return candidate;
+}

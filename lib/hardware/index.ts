@@ -1,0 +1,2 @@
+export { type CostedLayer, floatBytes, memoryCost } from './memory.ts';
+export { parseTargets } from './targets.ts';
