@@ -1,0 +1,10 @@
+export { compile } from './compile.ts';
+export type * from './engine.ts';
+export { outputRange } from './integer-steps.ts';
+export {
+  inheritsQuantizer,
+  integerInputs,
+  type QuantizedValue,
+  quantizedValues,
+  quantizerOf,
+} from './quantized-values.ts';

@@ -1,0 +1,57 @@
+/** Views begin on cache lines, which is also the alignment of regions. */
+export const ALIGNMENT = 64;
+
+/** A buffer that must exist from step `first` to step `last`, both included. */
+export interface Lifetime {
+  byteLength: number;
+  first: number;
+  last: number;
+}
+
+export interface MemoryPlan {
+  /** Per lifetime, bytes from the start of the arena. */
+  offsets: number[];
+  /** Bytes of the arena. */
+  planned: number;
+  /** Bytes if every buffer had a place of its own. */
+  withoutReuse: number;
+}
+
+export const align = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+
+/**
+ * Places buffers so that those alive at the same time do not overlap: the largest first, each into the smallest
+ * gap that holds it (greedy by size, best fit).
+ */
+export function planMemory(lifetimes: readonly Lifetime[]): MemoryPlan {
+  const order = lifetimes
+    .map((_, index) => index)
+    .sort((a, b) => lifetimes[b].byteLength - lifetimes[a].byteLength || a - b);
+  const offsets = new Array<number>(lifetimes.length).fill(0);
+  const placed: number[] = []; // ascending offsets
+  let planned = 0;
+  let withoutReuse = 0;
+  for (const index of order) {
+    const { byteLength, first, last } = lifetimes[index];
+    const size = align(byteLength);
+    withoutReuse += size;
+    if (size === 0) continue;
+    let best = -1;
+    let bestGap = Number.POSITIVE_INFINITY;
+    let free = 0;
+    for (const other of placed) {
+      if (lifetimes[other].last < first || lifetimes[other].first > last) continue;
+      const gap = offsets[other] - free;
+      if (gap >= size && gap < bestGap) {
+        best = free;
+        bestGap = gap;
+      }
+      free = Math.max(free, offsets[other] + align(lifetimes[other].byteLength));
+    }
+    offsets[index] = best >= 0 ? best : free;
+    planned = Math.max(planned, offsets[index] + size);
+    const position = placed.findIndex((other) => offsets[other] > offsets[index]);
+    placed.splice(position < 0 ? placed.length : position, 0, index);
+  }
+  return { offsets, planned, withoutReuse };
+}

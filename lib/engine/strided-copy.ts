@@ -1,0 +1,133 @@
+/** Rows at least this long are copied by the engine's memmove; below it a loop is cheaper than two calls. */
+const ROW_BY_SET = 48;
+
+export type Elements = Float32Array | Uint8Array;
+
+/** Row-major strides of a shape. */
+export function stridesOf(shape: readonly number[]): number[] {
+  const strides = new Array<number>(shape.length);
+  let stride = 1;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    strides[axis] = stride;
+    stride *= shape[axis];
+  }
+  return strides;
+}
+
+/** What to copy: `shape` elements from one strided place to another. Strides and offsets in elements. */
+export interface StridedCopy {
+  shape: readonly number[];
+  fromOffset: number;
+  fromStrides: readonly number[];
+  toOffset: number;
+  toStrides: readonly number[];
+}
+
+/** The same copy with axes of length 1 left out and axes that are contiguous on both sides joined. */
+export function simplify(copy: StridedCopy): StridedCopy {
+  const shape: number[] = [];
+  const fromStrides: number[] = [];
+  const toStrides: number[] = [];
+  copy.shape.forEach((length, axis) => {
+    if (length === 1) return;
+    const [from, to] = [copy.fromStrides[axis], copy.toStrides[axis]];
+    const end = shape.length - 1;
+    if (end >= 0 && fromStrides[end] === from * length && toStrides[end] === to * length) {
+      shape[end] *= length;
+      fromStrides[end] = from;
+      toStrides[end] = to;
+    } else {
+      shape.push(length);
+      fromStrides.push(from);
+      toStrides.push(to);
+    }
+  });
+  return { ...copy, shape, fromStrides, toStrides };
+}
+
+/** Runs a simplified copy; both arrays of one type. */
+export function copyStrided<T extends Elements>(from: T, to: T, copy: StridedCopy): void {
+  const { shape, fromStrides, toStrides } = copy;
+  if (shape.includes(0)) return;
+  const visit = (axis: number, fromAt: number, toAt: number): void => {
+    const rest = shape.length - axis;
+    if (rest > 2) {
+      for (let i = 0; i < shape[axis]; i++)
+        visit(axis + 1, fromAt + i * fromStrides[axis], toAt + i * toStrides[axis]);
+    } else if (rest === 2) {
+      const [rows, columns] = [shape[axis], shape[axis + 1]];
+      const [fromRow, fromColumn] = [fromStrides[axis], fromStrides[axis + 1]];
+      const [toRow, toColumn] = [toStrides[axis], toStrides[axis + 1]];
+      if (fromColumn === 1 && toColumn === 1) copyRows(from, to, rows, columns, fromAt, fromRow, toAt, toRow);
+      else copyPlane(from, to, rows, columns, fromAt, fromRow, fromColumn, toAt, toRow, toColumn);
+    } else if (rest === 1) {
+      copyPlane(from, to, 1, shape[axis], fromAt, 0, fromStrides[axis], toAt, 0, toStrides[axis]);
+    } else to[toAt] = from[fromAt];
+  };
+  visit(0, copy.fromOffset, copy.toOffset);
+}
+
+/** Rows that are contiguous on both sides. */
+function copyRows(
+  from: Elements,
+  to: Elements,
+  rows: number,
+  columns: number,
+  fromAt: number,
+  fromRow: number,
+  toAt: number,
+  toRow: number,
+): void {
+  if (columns >= ROW_BY_SET) {
+    for (let row = 0; row < rows; row++, fromAt += fromRow, toAt += toRow)
+      to.set(from.subarray(fromAt, fromAt + columns), toAt);
+  } else copyPlane(from, to, rows, columns, fromAt, fromRow, 1, toAt, toRow, 1);
+}
+
+/** The innermost two axes, the shorter one inside the longer so that loops stay long. */
+function copyPlane(
+  from: Elements,
+  to: Elements,
+  rows: number,
+  columns: number,
+  fromAt: number,
+  fromRow: number,
+  fromColumn: number,
+  toAt: number,
+  toRow: number,
+  toColumn: number,
+): void {
+  for (let row = 0; row < rows; row++) {
+    let source = fromAt + row * fromRow;
+    let target = toAt + row * toRow;
+    for (let column = 0; column < columns; column++) {
+      to[target] = from[source];
+      source += fromColumn;
+      target += toColumn;
+    }
+  }
+}
+
+/** [batch][channels][pixels] -> [batch][pixels][channels]: images into the engine's layout. */
+export function interleave<T extends Elements>(
+  from: T,
+  to: T,
+  batch: number,
+  channels: number,
+  pixels: number,
+): void {
+  const sample = channels * pixels;
+  for (let n = 0; n < batch; n++) {
+    if (channels === 3) interleaveThree(from, to, n * sample, pixels);
+    else copyPlane(from, to, channels, pixels, n * sample, pixels, 1, n * sample, 1, channels);
+  }
+}
+
+function interleaveThree(from: Elements, to: Elements, at: number, pixels: number): void {
+  const [green, blue] = [at + pixels, at + 2 * pixels];
+  for (let pixel = 0, target = at; pixel < pixels; pixel++, target += 3) {
+    to[target] = from[at + pixel];
+    to[target + 1] = from[green + pixel];
+    to[target + 2] = from[blue + pixel];
+  }
+}

@@ -1,0 +1,142 @@
+import { refuse, SigmaQuantError } from '../errors.ts';
+import { roundHalfEven } from '../kernels/index.ts';
+import type { Kernels, Region, WeightsShape } from '../kernels/kernels.ts';
+import type { QuantizedLayer } from '../quant/quantizer.ts';
+import { align } from './memory-plan.ts';
+
+const { fround } = Math;
+
+/** Beyond this depth u8 x s8 sums could pass int32: 2^31 / (255 * 128). */
+const DEPTH_LIMIT = 65_793;
+const INT32_LOW = -(2 ** 31);
+const INT32_HIGH = 2 ** 31 - 1;
+
+/** A layer's packed weights in the arena. The fields change when weights are replaced or the arena moved. */
+export interface FloatWeights {
+  readonly shape: WeightsShape;
+  packed: Uint8Array;
+  bias: Float32Array | null;
+  /** Packs other weights, [outChannels][taps][channels]; a bias of null adds nothing. */
+  pack(weights: Float32Array, bias: Float32Array | null): void;
+  /** Takes views again. */
+  refresh(): void;
+  release(): void;
+}
+
+export function packFloat(
+  kernels: Kernels,
+  shape: WeightsShape,
+  weights: Float32Array,
+  bias: Float32Array | null,
+): FloatWeights {
+  const size = kernels.floatWeightsSize(shape);
+  const biasAt = align(size);
+  const region = kernels.arena.allocate(biasAt + shape.outChannels * 4);
+  const packedView = () => region.bytes(0, size);
+  const biasView = () => region.float32(biasAt, shape.outChannels);
+  const packed: FloatWeights = {
+    shape,
+    packed: packedView(),
+    bias: biasView(),
+    pack(newWeights, newBias) {
+      const expected = shape.outChannels * shape.taps * shape.channels;
+      if (newWeights.length !== expected) refuse(`${expected} elements`, 'weights', newWeights);
+      if (newBias && newBias.length !== shape.outChannels)
+        refuse(`${shape.outChannels} elements`, 'bias', newBias);
+      packed.packed = packedView();
+      kernels.packFloatWeights(newWeights, shape, packed.packed);
+      packed.bias = newBias ? biasView() : null;
+      if (newBias) packed.bias!.set(newBias);
+    },
+    refresh() {
+      packed.packed = packedView();
+      if (packed.bias) packed.bias = biasView();
+    },
+    release: () => region.release(),
+  };
+  packed.pack(weights, bias);
+  return packed;
+}
+
+/** A layer's packed integers, its int32 bias and what its sums are multiplied by. */
+export interface IntegerWeights {
+  shape: WeightsShape;
+  packed: Uint8Array;
+  bias: Int32Array;
+  multipliers: Float32Array;
+  pack(layer: QuantizedLayer): void;
+  refresh(): void;
+  release(): void;
+}
+
+/**
+ * bias = rne(b / fl(sa*sw)) saturated to int32; multipliers fl(fl(sa*sw)/so) where the output is quantized, else
+ * fl(sa*sw): onnxruntime's order.
+ */
+export function packIntegers(
+  kernels: Kernels,
+  name: string,
+  shape: WeightsShape,
+  inputScale: number,
+  outputScale: number | null,
+  layer: QuantizedLayer,
+): IntegerWeights {
+  const channels = shape.outChannels;
+  if (shape.taps * shape.channels > DEPTH_LIMIT)
+    throw new SigmaQuantError(
+      'UNSUPPORTED_OPERATOR',
+      `Expected at most ${DEPTH_LIMIT} products per sum for layer ${name} but received ${shape.taps * shape.channels}.`,
+    );
+  let region: Region | null = null;
+  let [size, biasAt, multipliersAt] = [0, 0, 0];
+  const packed: IntegerWeights = {
+    shape,
+    packed: new Uint8Array(0),
+    bias: new Int32Array(0),
+    multipliers: new Float32Array(0),
+    pack(replacement) {
+      checkLayer(name, shape, replacement);
+      packed.shape = { ...shape, bits: replacement.bits };
+      size = kernels.weightsSize(packed.shape);
+      biasAt = align(size);
+      multipliersAt = biasAt + align(channels * 4);
+      const bytes = multipliersAt + align(channels * 4);
+      if (!region || region.byteLength < bytes) {
+        region?.release();
+        region = kernels.arena.allocate(bytes);
+      }
+      packed.refresh();
+      kernels.packWeights(replacement.q, packed.shape, packed.packed);
+      packed.refresh(); // packing may have moved the arena
+      for (let n = 0; n < channels; n++) {
+        const unit = fround(fround(inputScale) * replacement.scales[n]);
+        const bias = roundHalfEven(replacement.bias[n] / unit);
+        packed.bias[n] = Math.min(Math.max(bias, INT32_LOW), INT32_HIGH);
+        packed.multipliers[n] = outputScale === null ? unit : fround(unit / fround(outputScale));
+      }
+    },
+    refresh() {
+      packed.packed = region!.bytes(0, size);
+      packed.bias = region!.int32(biasAt, channels);
+      packed.multipliers = region!.float32(multipliersAt, channels);
+    },
+    release: () => region?.release(),
+  };
+  packed.pack(layer);
+  return packed;
+}
+
+function checkLayer(name: string, shape: WeightsShape, { bits, q, scales, bias }: QuantizedLayer): void {
+  const parameters = shape.outChannels * shape.taps * shape.channels;
+  if (!(Number.isInteger(bits) && bits >= 2 && bits <= 8))
+    refuse('2 to 8 bits', `the weights of ${name}`, bits);
+  if (q.length !== parameters) refuse(`${parameters} integers`, `the weights of ${name}`, q);
+  if (scales.length !== shape.outChannels) refuse(`${shape.outChannels} scales`, `layer ${name}`, scales);
+  if (bias.length !== shape.outChannels) refuse(`${shape.outChannels} biases`, `layer ${name}`, bias);
+}
+
+/** The float weights that a quantized layer stands for. */
+export function dequantizedWeights({ q, scales }: QuantizedLayer): Float32Array {
+  const depth = q.length / scales.length;
+  return Float32Array.from(q, (value, i) => value * scales[Math.trunc(i / depth)]);
+}
