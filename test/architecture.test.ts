@@ -34,6 +34,10 @@ const OUTSIDE: readonly RegExp[] = [
 const BANNED_NAMES = /(^|[-/])(utils?|helpers?|managers?|common|misc)(\.|\/|-|$)/;
 /** A file fits in one reading (about 300 lines); this is where it certainly does not. */
 const MAX_LINES = 400;
+/** Lists with one entry per verb that the plan keeps in one file. */
+const LONG: Readonly<Record<string, number>> = {
+  'native/addon.cpp': 500, // the only file that may include napi.h
+};
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const lib = join(root, 'lib');
@@ -142,7 +146,7 @@ describe('architecture', () => {
       const lines = readFileSync(join(root, path), 'utf8').split('\n').length - 1;
       const complaints: string[] = [];
       if (BANNED_NAMES.test(path)) complaints.push(`${path}: its name says nothing`);
-      if (lines > MAX_LINES) complaints.push(`${path}: ${lines} lines`);
+      if (lines > (LONG[path] ?? MAX_LINES)) complaints.push(`${path}: ${lines} lines`);
       if (path.startsWith('lib/') && !/^[a-z0-9/.-]+$/.test(path)) complaints.push(`${path}: not kebab-case`);
       return complaints;
     });
