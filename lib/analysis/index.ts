@@ -1,0 +1,6 @@
+export type * from './analysis.ts';
+export { calibrate } from './calibrate.ts';
+export { OutputDivergence, type OutputKind, outputKinds } from './outputs.ts';
+export { createPace, type Pace, pause } from './pace.ts';
+export { type ProfileOptions, profile, type QuantizeLayer } from './profile.ts';
+export { weightProfile } from './weight-profile.ts';

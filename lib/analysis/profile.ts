@@ -1,0 +1,125 @@
+import type { Dataset } from '../data/dataset.ts';
+import type { Executor } from '../engine/engine.ts';
+import { compile } from '../engine/index.ts';
+import type { Graph, Layer, Tensor } from '../graph/graph.ts';
+import type { Kernels } from '../kernels/kernels.ts';
+import type { QuantizedLayer } from '../quant/quantizer.ts';
+import { dequantizeWeights } from '../quant/weights.ts';
+import type { LayerProfile, WorkOptions } from './analysis.ts';
+import { feedBatches } from './feeds.ts';
+import { OutputDivergence, outputKinds } from './outputs.ts';
+import { pause } from './pace.ts';
+import { weightProfile } from './weight-profile.ts';
+
+/** Bytes of cached activations at most, unless told otherwise. */
+const CACHE_CEILING = 2 ** 30;
+/** Multiply-adds of one run, so that it ends well within the 200 ms that an abort may take. */
+const WORK_PER_RUN = 2 ** 29;
+
+export interface ProfileOptions extends WorkOptions {
+  /** Widths to measure. */
+  widths: readonly number[];
+  /** Samples at most. */
+  samples: number;
+  /** Samples per batch at most; fewer where their activations pass the ceiling or one run would take too long. */
+  batch: number;
+  /** Bytes of cached activations at most. */
+  cacheBytes?: number;
+}
+
+/** Integers of a layer at a width, as a recovery makes them. */
+export type QuantizeLayer = (layer: string, bits: number, signal?: AbortSignal) => Promise<QuantizedLayer>;
+
+/**
+ * The profile of every layer, output divergences included: each layer alone is replaced by its integers (float
+ * activations), and only what comes after it runs, from the activations of the float network's own run. Batches
+ * outside, layers inside, so that the cache is that of one batch.
+ */
+export async function profile(
+  graph: Graph,
+  layers: readonly Layer[],
+  kernels: Kernels,
+  data: Dataset,
+  quantize: QuantizeLayer,
+  options: ProfileOptions,
+): Promise<LayerProfile[]> {
+  const { widths, signal } = options;
+  const kinds = outputKinds(graph);
+  const sums = layers.map(() => new Map(widths.map((bits) => [bits, new OutputDivergence(kinds)])));
+  const cuts = layers.map((layer) => liveBefore(graph, layer));
+  const outputs = graph.outputs.map(({ name }) => name);
+  const fetches = [...new Set([...cuts.flat(), ...outputs])].filter(
+    (name) => !graph.inputs.some((input) => input.name === name),
+  );
+  const executor = compile(graph, kernels);
+  try {
+    const batch = await batchSize(executor, layers, data, fetches, options);
+    let done = 0;
+    for await (const { feeds, count } of feedBatches(graph, data, { ...options, batch })) {
+      const cached = new Map<string, Tensor>([...feeds, ...executor.run(feeds, fetches)]);
+      for (const [i, layer] of layers.entries()) {
+        const prefix = new Map(cuts[i].map((name) => [name, cached.get(name)!]));
+        for (const bits of widths) {
+          const made = await quantize(layer.name, bits, signal);
+          await pause(signal);
+          sums[i].get(bits)!.add(cached, runWith(executor, layer, made, prefix, outputs));
+        }
+        done += count / layers.length;
+        options.onProgress?.('profile', done, Math.min(options.samples, data.size ?? options.samples));
+      }
+    }
+  } finally {
+    executor.dispose();
+  }
+  return weightProfile(graph, layers, kernels, widths).map((facts, i) => ({
+    ...facts,
+    outputDivergence: Object.fromEntries(widths.map((bits) => [bits, sums[i].get(bits)!.mean])),
+  }));
+}
+
+/** The network's outputs from a layer on, with that layer's weights as its integers give them. */
+function runWith(
+  executor: Executor,
+  layer: Layer,
+  made: QuantizedLayer,
+  prefix: ReadonlyMap<string, Tensor>,
+  outputs: readonly string[],
+): Map<string, Tensor> {
+  const bias = layer.bias === null && made.bias.every((value) => value === 0) ? null : made.bias;
+  executor.replaceWeights(layer.name, dequantizeWeights(made.q, made.scales), bias);
+  try {
+    return executor.run(prefix, outputs);
+  } finally {
+    executor.replaceWeights(layer.name, null);
+  }
+}
+
+/** Values that exist before the layer runs and are read by it or after it: what its suffix must be fed. */
+export function liveBefore(graph: Graph, layer: Layer): string[] {
+  const at = graph.nodes.findIndex(({ name }) => name === layer.name);
+  const existing = new Set(graph.inputs.map(({ name }) => name));
+  for (const node of graph.nodes.slice(0, at)) for (const output of node.outputs) existing.add(output);
+  const read = new Set(graph.outputs.map(({ name }) => name));
+  for (const node of graph.nodes.slice(at)) for (const input of node.inputs) read.add(input);
+  return [...existing].filter((name) => name !== '' && read.has(name));
+}
+
+/** Samples per batch: as asked for, while caches stay below the ceiling and runs short. */
+async function batchSize(
+  executor: Executor,
+  layers: readonly Layer[],
+  data: Dataset,
+  fetches: readonly string[],
+  options: ProfileOptions,
+): Promise<number> {
+  const macs = layers.reduce((sum, layer) => sum + layer.macs, 0);
+  let batch = Math.min(options.batch, Math.max(1, Math.floor(WORK_PER_RUN / macs)));
+  for await (const { feeds } of feedBatches(executor.graph, data, { samples: 1, batch: 1 })) {
+    let bytes = 0;
+    for (const { data: values } of [...feeds.values(), ...executor.run(feeds, fetches).values()])
+      bytes += (values as Float32Array).byteLength;
+    const ceiling = options.cacheBytes ?? CACHE_CEILING;
+    batch = Math.max(1, Math.min(batch, Math.floor(ceiling / bytes)));
+  }
+  return batch;
+}
