@@ -252,10 +252,10 @@ describe('calibration', () => {
 });
 
 describe('profile of weights', () => {
-  it('states sigma, moments and divergence by hand', () => {
+  it('states sigma, moments and divergence by hand', async () => {
     const [stem] = layers;
     const layer = { ...stem, weights: Float32Array.of(-1, 1, 3, 1), outChannels: 1, parameters: 4 };
-    const [facts] = weightProfile(graph, [layer], kernels, [2, 8]);
+    const [facts] = await weightProfile(graph, [layer], kernels, [2, 8]);
     assert.equal(facts.sigma, Math.sqrt(2));
     assert.equal(facts.rawSigma, 0.25);
     assert.deepEqual(facts.moments, { min: -1, max: 3, mean: 1, skewness: 0, kurtosis: 2 });
@@ -263,23 +263,24 @@ describe('profile of weights', () => {
     assert.equal(facts.outputDivergence, null);
   });
 
-  it('falls with the width, is zero for weights on the grid, and finite always', () => {
+  it('falls with the width, is zero for weights on the grid, and finite always', async () => {
     const next = normal(random(2));
     const weights = Float32Array.from({ length: 4000 }, next);
     const layer = { ...layers[2], weights, outChannels: 1, parameters: 4000 };
-    const [{ weightDivergence }] = weightProfile(graph, [layer], kernels, [2, 3, 4, 6, 8]);
+    const [{ weightDivergence }] = await weightProfile(graph, [layer], kernels, [2, 3, 4, 6, 8]);
     const values = Object.values(weightDivergence);
     for (let i = 1; i < values.length; i++) assert.ok(values[i] < values[i - 1], `${values}`);
     const onGrid = { ...layer, weights: weights.map((value) => (value > 0 ? 0.5 : -1)) };
-    assert.deepEqual(weightProfile(graph, [onGrid], kernels, [2])[0].weightDivergence, { 2: 0 });
+    const [flat] = await weightProfile(graph, [onGrid], kernels, [2]);
+    assert.deepEqual(flat.weightDivergence, { 2: 0 });
     const dead = { ...layer, weights: new Float32Array(4000) };
-    const [{ sigma, moments, ...rest }] = weightProfile(graph, [dead], kernels, [2, 8]);
+    const [{ sigma, moments, ...rest }] = await weightProfile(graph, [dead], kernels, [2, 8]);
     assert.deepEqual([sigma, moments.kurtosis, rest.weightDivergence], [0, 0, { 2: 0, 8: 0 }]);
   });
 
-  it('names depthwise layers', () => {
+  it('names depthwise layers', async () => {
     assert.deepEqual(
-      weightProfile(graph, layers, kernels, [8]).map(({ depthwise }) => depthwise),
+      (await weightProfile(graph, layers, kernels, [8])).map(({ depthwise }) => depthwise),
       [false, true, false],
     );
   });

@@ -71,8 +71,9 @@ export async function profile(
   } finally {
     executor.dispose();
   }
-  return weightProfile(graph, layers, kernels, widths).map((facts, i) => ({
-    ...facts,
+  const facts = await weightProfile(graph, layers, kernels, widths, { signal });
+  return facts.map((layerFacts, i) => ({
+    ...layerFacts,
     outputDivergence: Object.fromEntries(widths.map((bits) => [bits, sums[i].get(bits)!.mean])),
   }));
 }

@@ -1,7 +1,9 @@
 import type { Graph, Layer } from '../graph/graph.ts';
 import type { Kernels } from '../kernels/kernels.ts';
-import { dequantizeWeights, leastScale, roundWeights, searchScales } from '../quant/weights.ts';
-import type { LayerProfile } from './analysis.ts';
+import { dequantizeWeights, leastScale, roundWeights } from '../quant/weights.ts';
+import type { LayerProfile, WorkOptions } from './analysis.ts';
+import { createPace, type Pace } from './pace.ts';
+import { layerScales } from './scales.ts';
 
 /** Bins over a layer's weights: fine enough to see the steps of 8 bits, coarse enough for layers of few weights. */
 const BINS = 256;
@@ -13,18 +15,23 @@ const SMOOTHING = 1e-4;
 
 /**
  * What the weights alone say of every layer, for `widths`; needs no data, so outputDivergence is null. Divergence is
- * that of the weights rounded to the nearest with scales of least squared error.
+ * that of the weights rounded to the nearest with scales of least squared error. Abortable within 200 ms.
  */
-export function weightProfile(
+export async function weightProfile(
   graph: Graph,
   layers: readonly Layer[],
   kernels: Kernels,
   widths: readonly number[],
-): LayerProfile[] {
-  return layers.map((layer) => {
+  options: WorkOptions = {},
+): Promise<LayerProfile[]> {
+  const pace = createPace(options.signal);
+  const profiles: LayerProfile[] = [];
+  for (const layer of layers) {
     const { name, op, outChannels, parameters, macs, weights } = layer;
     const { sigma, moments } = describeWeights(weights, kernels);
-    return {
+    const weightDivergence: Record<number, number> = {};
+    for (const bits of widths) weightDivergence[bits] = await divergenceAt(layer, bits, kernels, pace);
+    profiles.push({
       name,
       op,
       depthwise: layer.groups > 1 && layer.channels === 1,
@@ -34,12 +41,12 @@ export function weightProfile(
       sigma,
       rawSigma: graph.rawSigma.get(name) ?? null,
       moments,
-      weightDivergence: Object.fromEntries(
-        widths.map((bits) => [bits, weightDivergence(layer, bits, kernels)]),
-      ),
+      weightDivergence,
       outputDivergence: null,
-    };
-  });
+    });
+    options.onProgress?.('weights', profiles.length, layers.length);
+  }
+  return profiles;
 }
 
 /** Population standard deviation and standardized central moments; kurtosis of a normal distribution is 3. */
@@ -68,10 +75,10 @@ export function describeWeights(
 }
 
 /** KL of the float weights' histogram against the quantized ones', same bins over the float range. */
-function weightDivergence(layer: Layer, bits: number, kernels: Kernels): number {
-  const { weights, outChannels, groups } = layer;
+async function divergenceAt(layer: Layer, bits: number, kernels: Kernels, pace: Pace): Promise<number> {
+  const { weights, outChannels } = layer;
   const floors = new Float32Array(outChannels).fill(leastScale(0, 1));
-  const scales = searchScales(weights, outChannels, groups, bits, null, floors);
+  const scales = await layerScales(layer, bits, null, floors, pace);
   const quantized = dequantizeWeights(roundWeights(weights, scales, bits), scales);
   const extremes = new Float64Array(6);
   kernels.moments(weights, extremes);

@@ -53,7 +53,7 @@ function squaredError(
   return sum;
 }
 
-/** The range of least squared error over the histogram: a grid over both ends, then narrower grids around it. */
+/** The range of least squared error over the histogram: grids over each end, then narrower ones around the best. */
 export function mseRange(statistics: RangeStatistics, levels: number): Range {
   const { centres, mass } = occupied(statistics);
   const [bottom, top] = [Math.min(statistics.min, 0), Math.max(statistics.max, 0)];
@@ -64,14 +64,18 @@ export function mseRange(statistics: RangeStatistics, levels: number): Range {
     const error = squaredError(centres, mass, low, high, levels - 1);
     if (error < least) [least, best] = [error, [low, high]];
   };
-  // Ends move one at a time around a fixed other end, then both over a coarse grid: clipping is nearly separable.
+  // Clipping is nearly separable: both ends together, then one at a time around the best other end, twice.
   const shares = Array.from(
     { length: SHARES },
     (_, i) => LEAST_SHARE + ((1 - LEAST_SHARE) * (i + 1)) / SHARES,
   );
-  const coarse = bottom < 0 && top > 0 ? shares.filter((_, i) => i % 2 === 1) : [1];
-  for (const high of top > 0 ? shares : [0])
-    for (const low of bottom < 0 && top === 0 ? shares : coarse) attempt(low * bottom, high * top);
+  for (const share of shares) attempt(share * bottom, share * top);
+  for (let round = 0; round < 2 && bottom < 0 && top > 0; round++) {
+    const [low] = best;
+    for (const share of shares) attempt(low, share * top);
+    const [, high] = best;
+    for (const share of shares) attempt(share * bottom, high);
+  }
   for (let round = 0, stride = 1 / SHARES; round < REFINEMENTS; round++, stride /= 2) {
     const [low, high] = best;
     for (const i of [-1, -0.5, 0, 0.5, 1])

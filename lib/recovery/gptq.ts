@@ -1,10 +1,10 @@
 import type { Pace } from '../analysis/pace.ts';
+import { layerScales } from '../analysis/scales.ts';
 import type { Layer } from '../graph/graph.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import { bitWidth } from '../quant/bitwidth.ts';
 import { descend, dot, multiply } from './descent.ts';
 import type { GroupHessian } from './hessian.ts';
-import { layerScales } from './scales.ts';
 
 /**
  * Scales tried per output channel, as multiples of the one that suits rounding to nearest; the one that leaves the

@@ -1,5 +1,6 @@
 import type { Calibration, InputStatistics } from '../analysis/analysis.ts';
 import { createPace, pause } from '../analysis/pace.ts';
+import { layerScales } from '../analysis/scales.ts';
 import { refuse } from '../errors.ts';
 import type { Layer } from '../graph/graph.ts';
 import type { Kernels } from '../kernels/kernels.ts';
@@ -10,7 +11,6 @@ import { correctBias } from './bias-correction.ts';
 import { type RoundingProblem, roundingProblem, roundSecondOrder } from './gptq.ts';
 import { layerHessians } from './hessian.ts';
 import type { Recovery } from './recovery.ts';
-import { layerScales } from './scales.ts';
 
 export type * from './recovery.ts';
 

@@ -1,6 +1,6 @@
-import type { Pace } from '../analysis/pace.ts';
 import type { Layer } from '../graph/graph.ts';
 import { searchScales } from '../quant/weights.ts';
+import type { Pace } from './pace.ts';
 
 /** Passes over a row's weights that one search costs, about. */
 const PASSES = 60;
