@@ -1,4 +1,4 @@
-// One call from JavaScript: its backend and its arguments, read in place. Part of addon.cpp.
+// One call from JavaScript: its backend and its arguments, read in place.
 #pragma once
 #include <node_api.h>
 
@@ -19,6 +19,15 @@ struct Span {
   int64_t length;
 };
 
+struct Export {
+  const char* name;
+  napi_callback function;
+};
+
+extern const Export VERBS[];
+extern const size_t VERB_COUNT;
+
+/** Throws a SigmaQuantError in JavaScript. */
 void refuse_call(napi_env env, const char* code, const char* message);
 
 /** Reads arguments in any order; the first that does not fit makes `fits` false and throws in JavaScript. */

@@ -144,13 +144,11 @@ void float_task(const void* context, int64_t task, int thread) {
   }
 }
 
-/** Pixels of a row that depthwise loops hold at once: enough independent sums to hide the latency of an addition. */
-constexpr int PIXELS = 8;
-
 /** P pixels `step` apart, all of whose taps in y and x lie inside; `lanes` channels. */
-template <int P>
-inline void float_depthwise(const float* a, int64_t step, const float* w, const ConvShape& s, Taps y, Taps x,
-                            int64_t padded, VF bias, VF low, VF high, int lanes, float* out) {
+template <int P, bool WHOLE>
+void float_depthwise(const float* a, int64_t step, const float* w, const ConvShape& s, Taps y, Taps x,
+                            int64_t padded, VF bias, VF low, VF high, int some, float* out) {
+  const int lanes = WHOLE ? W : some;
   VF acc[P];
 #pragma GCC unroll 8
   for (int i = 0; i < P; i++) acc[i] = vf_set(0);
@@ -173,6 +171,17 @@ inline void float_depthwise(const float* a, int64_t step, const float* w, const 
   }
 }
 
+using FloatDepthwiseCall = void (*)(const float*, int64_t, const float*, const ConvShape&, Taps, Taps, int64_t, VF, VF, VF,
+                                    int, float*);
+
+template <bool WHOLE>
+inline FloatDepthwiseCall float_depthwise_of(int pixels) {
+  return pixels == 8   ? float_depthwise<8, WHOLE>
+         : pixels == 4 ? float_depthwise<4, WHOLE>
+         : pixels == 2 ? float_depthwise<2, WHOLE>
+                       : float_depthwise<1, WHOLE>;
+}
+
 /** One row of outputs. */
 void float_depthwise_task(const void* context, int64_t task, int) {
   const FloatJob& job = *static_cast<const FloatJob*>(context);
@@ -185,22 +194,16 @@ void float_depthwise_task(const void* context, int64_t task, int) {
   const VF low = vf_set(job.low), high = vf_set(job.high);
   for (int32_t ox = 0; ox < s.out_width;) {
     const Taps x = taps_inside(ox, s.stride_width, s.pad_left, s.dilation_width, s.kernel_width, s.in_width);
-    bool together = x.first == 0 && x.last == s.kernel_width && ox + PIXELS <= s.out_width;
-    if (together) {
-      const Taps end = taps_inside(ox + PIXELS - 1, s.stride_width, s.pad_left, s.dilation_width, s.kernel_width, s.in_width);
-      together = end.last == s.kernel_width;
-    }
+    const int pixels = pixels_together(s, ox, x);
     for (int64_t at = 0; at < c; at += W) {
       const int count = static_cast<int>(c - at < W ? c - at : W);
       const VF bias = job.bias ? vf_load_n(job.bias + at, count) : vf_set(0);
       const float* from = row + int64_t(x.start) * c + at;
       const int64_t step = s.stride_width * c;
-      if (together)
-        float_depthwise<PIXELS>(from, step, job.packed + at, s, y, x, padded, bias, low, high, count, out + ox * c + at);
-      else
-        float_depthwise<1>(from, step, job.packed + at, s, y, x, padded, bias, low, high, count, out + ox * c + at);
+      const FloatDepthwiseCall call = count == W ? float_depthwise_of<true>(pixels) : float_depthwise_of<false>(pixels);
+      call(from, step, job.packed + at, s, y, x, padded, bias, low, high, count, out + ox * c + at);
     }
-    ox += together ? PIXELS : 1;
+    ox += pixels;
   }
 }
 

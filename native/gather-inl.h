@@ -34,6 +34,19 @@ inline ConvShape matrix_shape(const WeightsShape& w, int32_t m) {
 
 inline int64_t positions_of(const ConvShape& s) { return int64_t(s.batch) * s.out_height * s.out_width; }
 
+/** Pixels of a row that depthwise loops hold at once: enough independent sums to hide the latency of an addition. */
+constexpr int PIXELS = 8;
+
+/** How many pixels from ox on (8, 4, 2 or 1) have all their taps of this axis inside; 1 where ox itself has not. */
+inline int pixels_together(const ConvShape& s, int32_t ox, Taps x) {
+  if (x.first > 0 || x.last < s.kernel_width) return 1;
+  for (int pixels = PIXELS; pixels > 1; pixels /= 2) {
+    const int32_t end = x.start + (pixels - 1) * s.stride_width + (s.kernel_width - 1) * s.dilation_width;
+    if (ox + pixels <= s.out_width && end < s.in_width) return pixels;
+  }
+  return 1;
+}
+
 /** Rows [m] times columns of `groups` groups, cut into tasks; never along k, so that sums do not depend on it. */
 struct Division {
   int64_t rows, blocks, chunks, panels_per_chunk;
@@ -64,16 +77,20 @@ inline Division divide(int64_t m, int64_t panels, int64_t groups, int64_t row_by
 template <class From, class To, class Copy, class Fill>
 inline void gather(const From* a, const ConvShape& s, int64_t channels, int64_t group, int64_t first, int64_t step,
                    int64_t count, To* to, int64_t stride, Copy copy, Fill fill) {
-  const int64_t pixel = s.in_channels;
+  const int64_t pixel = s.in_channels, width = s.kernel_width * channels;
   const bool runs = s.dilation_width == 1 && s.groups == 1;
-  for (int64_t row = 0; row < count; row++, to += stride) {
-    const int64_t position = first + row * step, line = position / s.out_width;
-    const int32_t ox = static_cast<int32_t>(position - line * s.out_width);
-    const int64_t batch = line / s.out_height;
-    const int32_t oy = static_cast<int32_t>(line - batch * s.out_height);
-    const Taps y = taps_inside(oy, s.stride_height, s.pad_top, s.dilation_height, s.kernel_height, s.in_height);
-    const Taps x = taps_inside(ox, s.stride_width, s.pad_left, s.dilation_width, s.kernel_width, s.in_width);
-    const int64_t width = s.kernel_width * channels;
+  int64_t line = first / s.out_width, ox = first - line * s.out_width, batch = line / s.out_height;
+  int64_t oy = line - batch * s.out_height;
+  for (int64_t row = 0; row < count; row++, to += stride, ox += step) {
+    for (; ox >= s.out_width; ox -= s.out_width) {
+      if (++oy < s.out_height) continue;
+      oy = 0;
+      batch++;
+    }
+    const Taps y = taps_inside(static_cast<int32_t>(oy), s.stride_height, s.pad_top, s.dilation_height, s.kernel_height,
+                               s.in_height);
+    const Taps x = taps_inside(static_cast<int32_t>(ox), s.stride_width, s.pad_left, s.dilation_width, s.kernel_width,
+                               s.in_width);
     if (y.first > 0) fill(to, y.first * width);
     for (int32_t ky = y.first; ky < y.last; ky++) {
       const From* from = a + ((batch * s.in_height + y.start + ky * s.dilation_height) * s.in_width + x.start) * pixel +
@@ -95,7 +112,9 @@ inline void gather(const From* a, const ConvShape& s, int64_t channels, int64_t 
 inline void copy_floats(const float* from, float* to, int64_t n) {
   int64_t i = 0;
   for (; i + W <= n; i += W) vf_store(to + i, vf_load(from + i));
-  if (i < n) vf_store_n(to + i, vf_load_n(from + i, static_cast<int>(n - i)), static_cast<int>(n - i));
+  if (i == n) return;
+  if (i > 0) return vf_store(to + n - W, vf_load(from + n - W));  // again what overlaps
+  vf_store_n(to, vf_load_n(from, static_cast<int>(n)), static_cast<int>(n));
 }
 
 inline void zero_floats(float* to, int64_t n) {

@@ -135,24 +135,21 @@ inline float most_of(const Output& out) { return static_cast<float>(out.high - o
 /** Patches as activations of the tile: shifted to unsigned where SHIFTED, else less their zero point. */
 inline void gather_activations(const IntegerJob& job, int64_t group, int64_t first, int64_t rows, Activation* to) {
   const int64_t depth = depth_of(job.weights), k = int64_t(job.weights.taps) * job.weights.channels;
-  const int32_t zero = SHIFTED ? 0 : job.zero_point;
-  const Activation flip = SHIFTED && job.a.is_signed ? 0x80 : 0;
+  const uint8_t flip = SHIFTED && job.a.is_signed ? 0x80 : 0;
   const Activation padding = SHIFTED ? static_cast<Activation>(job.zero_point ^ flip) : 0;
+  const int32_t change = SHIFTED ? flip : job.zero_point;
+  const bool widen_signed = job.a.is_signed;
   const auto fill = [=](Activation* at, int64_t n) {
     for (int64_t i = 0; i < n; i++) at[i] = padding;
   };
-  if (SHIFTED || !job.a.is_signed) {
-    const auto copy = [=](const uint8_t* from, Activation* at, int64_t n) {
-      for (int64_t i = 0; i < n; i++) at[i] = static_cast<Activation>((from[i] ^ flip) - zero);
-    };
-    gather(job.a.data, job.shape, job.weights.channels, group, first, 1, rows, to, depth, copy, fill);
-  } else {
-    const auto copy = [=](const int8_t* from, Activation* at, int64_t n) {
-      for (int64_t i = 0; i < n; i++) at[i] = static_cast<Activation>(from[i] - zero);
-    };
-    const auto* a = reinterpret_cast<const int8_t*>(job.a.data);
-    gather(a, job.shape, job.weights.channels, group, first, 1, rows, to, depth, copy, fill);
-  }
+  const auto copy = [=](const uint8_t* from, Activation* at, int64_t n) {
+    int64_t i = 0;
+    for (; i + ACTIVATIONS <= n; i += ACTIVATIONS) activations_copy(from + i, at + i, change, widen_signed);
+    if (i == n) return;
+    if (i > 0) return activations_copy(from + n - ACTIVATIONS, at + n - ACTIVATIONS, change, widen_signed);
+    activations_copy_n(from, at, change, widen_signed, static_cast<int>(n));
+  };
+  gather(job.a.data, job.shape, job.weights.channels, group, first, 1, rows, to, depth, copy, fill);
   for (int64_t r = 0; r < rows && k < depth; r++)
     for (int64_t i = k; i < depth; i++) to[r * depth + i] = 0;
 }
@@ -219,12 +216,13 @@ struct DepthwiseJob {
 };
 
 /** P pixels `step` apart, with the same taps inside; taps outside count as the zero point. */
-template <int P>
-inline void integer_depthwise(const DepthwiseJob& job, const uint8_t* a, int64_t step, Taps y, Taps x, int64_t at,
-                              int lanes, IntegerTile& tile, uint8_t* out, int64_t ldc) {
+template <int P, bool WHOLE, bool SIGNED>
+void integer_depthwise(const DepthwiseJob& job, const uint8_t* a, int64_t step, Taps y, Taps x, int64_t at, int some,
+                       const IntegerTile& tile, uint8_t* out, int64_t ldc) {
   const ConvShape& s = job.base.shape;
+  const int lanes = WHOLE ? W : some;
   const int64_t c = s.in_channels, padded = padded_columns(c);
-  const bool is_signed = job.base.a.is_signed, all = y.last - y.first == s.kernel_height && x.last - x.first == s.kernel_width;
+  const bool all = y.last - y.first == s.kernel_height && x.last - x.first == s.kernel_width;
   VI acc[P];
 #pragma GCC unroll 8
   for (int i = 0; i < P; i++) acc[i] = vi_load(job.offset + at);
@@ -233,7 +231,7 @@ inline void integer_depthwise(const DepthwiseJob& job, const uint8_t* a, int64_t
       const uint8_t* from = a + (int64_t(ky) * s.dilation_height * s.in_width + kx * s.dilation_width) * c;
       const VI w = vi_load(job.weights + (ky * s.kernel_width + kx) * padded + at);
 #pragma GCC unroll 8
-      for (int i = 0; i < P; i++) acc[i] = vi_short_muladd(bytes_widen(from + i * step, lanes, is_signed), w, acc[i]);
+      for (int i = 0; i < P; i++) acc[i] = vi_short_muladd(bytes_widen(from + i * step, lanes, SIGNED), w, acc[i]);
     }
   if (!all) {
     const VI zero = vi_set(job.base.zero_point);
@@ -247,6 +245,17 @@ inline void integer_depthwise(const DepthwiseJob& job, const uint8_t* a, int64_t
   }
 #pragma GCC unroll 8
   for (int i = 0; i < P; i++) integer_store(acc[i], tile, 0, out + i * ldc, lanes);
+}
+
+using DepthwiseCall = void (*)(const DepthwiseJob&, const uint8_t*, int64_t, Taps, Taps, int64_t, int,
+                               const IntegerTile&, uint8_t*, int64_t);
+
+template <bool WHOLE, bool SIGNED>
+inline DepthwiseCall depthwise_of(int pixels) {
+  return pixels == 8   ? integer_depthwise<8, WHOLE, SIGNED>
+         : pixels == 4 ? integer_depthwise<4, WHOLE, SIGNED>
+         : pixels == 2 ? integer_depthwise<2, WHOLE, SIGNED>
+                       : integer_depthwise<1, WHOLE, SIGNED>;
 }
 
 /** One row of outputs. */
@@ -265,24 +274,18 @@ void integer_depthwise_task(const void* context, int64_t task, int) {
   tile.high = most_of(job.base.out);
   for (int32_t ox = 0; ox < s.out_width;) {
     const Taps x = taps_inside(ox, s.stride_width, s.pad_left, s.dilation_width, s.kernel_width, s.in_width);
-    bool together = x.first == 0 && x.last == s.kernel_width && ox + PIXELS <= s.out_width;
-    if (together) {
-      const Taps end = taps_inside(ox + PIXELS - 1, s.stride_width, s.pad_left, s.dilation_width, s.kernel_width, s.in_width);
-      together = end.last == s.kernel_width;
-    }
+    const int pixels = pixels_together(s, ox, x);
     for (int64_t at = 0; at < c; at += W) {
       const int lanes = static_cast<int>(c - at < W ? c - at : W);
       const uint8_t* from = row + int64_t(x.start) * c + at;
       uint8_t* to = out + ox * ldc + at * element;
       memcpy(tile.multipliers, job.multipliers + at, W * sizeof(float));
-      if (together && lanes == W)
-        integer_depthwise<PIXELS>(job, from, s.stride_width * c, y, x, at, W, tile, to, ldc);
-      else if (together)
-        integer_depthwise<PIXELS>(job, from, s.stride_width * c, y, x, at, lanes, tile, to, ldc);
-      else
-        integer_depthwise<1>(job, from, s.stride_width * c, y, x, at, lanes, tile, to, ldc);
+      const bool whole = lanes == W;
+      const DepthwiseCall call = job.base.a.is_signed ? (whole ? depthwise_of<true, true>(pixels) : depthwise_of<false, true>(pixels))
+                                                     : (whole ? depthwise_of<true, false>(pixels) : depthwise_of<false, false>(pixels));
+      call(job, from, s.stride_width * c, y, x, at, lanes, tile, to, ldc);
     }
-    ox += together ? PIXELS : 1;
+    ox += pixels;
   }
 }
 

@@ -10,6 +10,7 @@ struct Taps {
 
 inline Taps taps_inside(int32_t output, int32_t stride, int32_t pad, int32_t dilation, int32_t kernel, int32_t size) {
   const int32_t start = output * stride - pad;
+  if (start >= 0 && start + (kernel - 1) * dilation < size) return {start, 0, kernel};  // the common case, no division
   int32_t first = start < 0 ? (-start + dilation - 1) / dilation : 0;
   int32_t last = size > start ? (size - start + dilation - 1) / dilation : 0;
   if (last > kernel) last = kernel;

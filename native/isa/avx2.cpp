@@ -61,6 +61,18 @@ inline VI activations_broadcast(const Activation* p) {
 }
 inline VI vi_dot(VI acc, VI w, VI a) { return _mm256_add_epi32(acc, _mm256_madd_epi16(w, a)); }
 
+/** 16 activations from their bytes, less the zero point. */
+constexpr int ACTIVATIONS = 16;
+inline void activations_copy(const uint8_t* from, Activation* to, int32_t zero_point, bool is_signed) {
+  const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  const VI wide = is_signed ? _mm256_cvtepi8_epi16(x) : _mm256_cvtepu8_epi16(x);
+  _mm256_storeu_si256(reinterpret_cast<VI*>(to), _mm256_sub_epi16(wide, _mm256_set1_epi16(static_cast<int16_t>(zero_point))));
+}
+inline void activations_copy_n(const uint8_t* from, Activation* to, int32_t zero_point, bool is_signed, int n) {
+  for (int i = 0; i < n; i++)
+    to[i] = static_cast<Activation>((is_signed ? int32_t(int8_t(from[i])) : int32_t(from[i])) - zero_point);
+}
+
 /** n (<= W) bytes as int32 lanes, the rest zero. */
 inline VI bytes_widen(const uint8_t* p, int n, bool is_signed) {
   uint64_t eight = 0;

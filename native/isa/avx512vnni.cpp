@@ -21,7 +21,11 @@ inline VF vf_set(float x) { return _mm512_set1_ps(x); }
 inline VF vf_load(const float* p) { return _mm512_loadu_ps(p); }
 inline VF vf_load_n(const float* p, int n) { return _mm512_maskz_loadu_ps(lanes(n), p); }
 inline void vf_store(float* p, VF x) { _mm512_storeu_ps(p, x); }
-inline void vf_store_n(float* p, VF x, int n) { _mm512_mask_storeu_ps(p, lanes(n), x); }
+/** Whole vectors without a mask: masked stores are microcode on some processors. */
+inline void vf_store_n(float* p, VF x, int n) {
+  if (n == W) return _mm512_storeu_ps(p, x);
+  _mm512_mask_storeu_ps(p, lanes(n), x);
+}
 inline VF vf_add(VF a, VF b) { return _mm512_add_ps(a, b); }
 inline VF vf_mul(VF a, VF b) { return _mm512_mul_ps(a, b); }
 inline VF vf_muladd(VF a, VF b, VF c) { return _mm512_fmadd_ps(a, b, c); }
@@ -47,7 +51,10 @@ constexpr bool SHIFTED = true;
 
 inline VI vi_set(int32_t x) { return _mm512_set1_epi32(x); }
 inline VI vi_load(const int32_t* p) { return _mm512_loadu_si512(p); }
-inline void vi_store_n(int32_t* p, VI x, int n) { _mm512_mask_storeu_epi32(p, lanes(n), x); }
+inline void vi_store_n(int32_t* p, VI x, int n) {
+  if (n == W) return _mm512_storeu_si512(p, x);
+  _mm512_mask_storeu_epi32(p, lanes(n), x);
+}
 inline VI vi_add(VI a, VI b) { return _mm512_add_epi32(a, b); }
 inline VF vi_float(VI a) { return _mm512_cvtepi32_ps(a); }
 
@@ -67,9 +74,21 @@ inline VI vi_dot(VI acc, VI w, VI a) {
 #endif
 }
 
+/** 32 activations, their sign bits flipped where they are signed. */
+constexpr int ACTIVATIONS = 32;
+inline void activations_copy(const uint8_t* from, Activation* to, int32_t flip, bool) {
+  const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_xor_si256(x, _mm256_set1_epi8(static_cast<char>(flip))));
+}
+inline void activations_copy_n(const uint8_t* from, Activation* to, int32_t flip, bool, int n) {
+  const __mmask32 some = _bzhi_u32(0xffffffff, static_cast<uint32_t>(n));
+  const __m256i x = _mm256_maskz_loadu_epi8(some, from);
+  _mm256_mask_storeu_epi8(to, some, _mm256_xor_si256(x, _mm256_set1_epi8(static_cast<char>(flip))));
+}
+
 /** n (<= W) bytes as int32 lanes, the rest zero. */
 inline VI bytes_widen(const uint8_t* p, int n, bool is_signed) {
-  const __m128i x = _mm_maskz_loadu_epi8(lanes(n), p);
+  const __m128i x = n == W ? _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)) : _mm_maskz_loadu_epi8(lanes(n), p);
   return is_signed ? _mm512_cvtepi8_epi32(x) : _mm512_cvtepu8_epi32(x);
 }
 /** acc + a*w where both fit 16 bits and the upper half of w is zero. */
@@ -77,7 +96,9 @@ inline VI vi_short_muladd(VI a, VI w, VI acc) { return _mm512_dpwssd_epi32(acc, 
 /** n bytes of rne(min(max(x, low), high)) + zero_point; the limits are already less the zero point. */
 inline void bytes_round_n(uint8_t* p, VF x, VF low, VF high, VI zero_point, int n) {
   const VI q = _mm512_add_epi32(_mm512_cvtps_epi32(vf_min(vf_max(x, low), high)), zero_point);
-  _mm_mask_storeu_epi8(p, lanes(n), _mm512_cvtepi32_epi8(q));
+  const __m128i bytes = _mm512_cvtepi32_epi8(q);
+  if (n == W) return _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+  _mm_mask_storeu_epi8(p, lanes(n), bytes);
 }
 
 }  // namespace

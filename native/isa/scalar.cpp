@@ -60,6 +60,13 @@ inline VI vi_dot(VI acc, WeightVector w, ActivationPair a) {
   SQ_LANES(VI, W, int32_t(uint32_t(acc.v[i]) + uint32_t(a.first * w.v[2 * i] + a.second * w.v[2 * i + 1])));
 }
 
+/** One activation from its byte, less the zero point. */
+constexpr int ACTIVATIONS = 1;
+inline void activations_copy(const uint8_t* from, Activation* to, int32_t zero_point, bool is_signed) {
+  *to = static_cast<Activation>((is_signed ? int32_t(int8_t(*from)) : int32_t(*from)) - zero_point);
+}
+inline void activations_copy_n(const uint8_t*, Activation*, int32_t, bool, int) {}
+
 /** n (<= W) bytes as int32 lanes, the rest zero. */
 inline VI bytes_widen(const uint8_t* p, int n, bool is_signed) {
   SQ_LANES(VI, W, i < n ? (is_signed ? int32_t(int8_t(p[i])) : int32_t(p[i])) : 0);
