@@ -8,12 +8,16 @@ import { holds, within } from './targets.ts';
 
 /** Points of the front that are measured where its knee is asked for. */
 const KNEE_POINTS = 10;
-/** Halving of the bracket around the smallest size ends at this share of it. */
+/** Narrowing of the bracket around the smallest size ends at this share of it. */
 const BRACKET = 0.015;
+/** The next size stays this far from both ends, as a share of the bracket's logarithm. */
+const INSIDE = 0.15;
+/** Losses are compared by their logarithm; percentage points below which they are all the same. */
+const LEAST_LOSS = 0.05;
 /** Sizes tried below the smallest that holds, as shares of it: first bold, then careful. */
-const SHRINKS: readonly number[] = [0.03, 0.015, 0.0075];
+const SHRINKS: readonly number[] = [0.03, 0.015, 0.007, 0.003];
 /** Plans tried at one size before it counts as too small. */
-const TRIES = 3;
+const TRIES = 4;
 /** Measurements in a row that did not help before refinement within ceilings ends. */
 const PATIENCE = 8;
 /** Share of the evaluations that ceilings with a floor may spend before the size that the floor asks for is sought. */
@@ -62,19 +66,19 @@ async function accurateWithin(search: Search, ceilings: readonly Ceiling[]): Pro
   if (floor && !search.candidates.some((candidate) => keeps(search, candidate))) await smallestAbove(search);
 }
 
-/** The smallest weight bytes above the floor: a bracket is halved, then the smallest that holds is pressed further. */
+/** The smallest weight bytes above the floor: a bracket is narrowed, then the smallest that holds is pressed further. */
 async function smallestAbove(search: Search): Promise<void> {
-  let low = search.cost(search.smallest)['weightBytes'];
-  const highest = search.cost(search.widest)['weightBytes'];
-  let high = highest;
-  for (const { cost, measurement } of search.candidates)
-    if (!holds(search.problem, measurement) && within(search.ceilings, cost))
-      low = Math.max(low, cost['weightBytes']);
-  while (search.left() > 1 && high - low > BRACKET * high) {
-    const limit = Math.sqrt(low * high);
-    const held = await attempt(search, limit, 'bracket', 1);
-    if (held) high = Math.min(limit, held.cost['weightBytes']);
-    else low = limit;
+  let low: Bound = { bytes: search.cost(search.smallest)['weightBytes'], loss: null };
+  let high: Bound = { bytes: search.cost(search.widest)['weightBytes'], loss: null };
+  for (const candidate of search.candidates) {
+    const bound = boundOf(search, candidate, candidate.cost['weightBytes']);
+    if (!holds(search.problem, candidate.measurement) && bound.bytes > low.bytes) low = bound;
+  }
+  while (search.left() > 1 && high.bytes - low.bytes > BRACKET * high.bytes) {
+    const limit = between(low, high, search.problem.maxDrop!);
+    const { held, last } = await attempt(search, limit, 'bracket', 1);
+    if (held) high = boundOf(search, held, Math.min(limit, held.cost['weightBytes']));
+    else low = last ? boundOf(search, last, limit) : { bytes: limit, loss: null };
   }
   if (smallestHeld(search) === undefined) {
     await measure(search, search.widest, 'bracket', 'nothing smaller holds the floor');
@@ -82,8 +86,30 @@ async function smallestAbove(search: Search): Promise<void> {
   }
   for (let step = 0; step < SHRINKS.length && search.left() > 0; ) {
     const limit = smallestHeld(search)!.cost['weightBytes'] * (1 - SHRINKS[step]);
-    if (!(await attempt(search, limit, 'press', TRIES))) step++;
+    const { held } = await attempt(search, limit, 'press', TRIES);
+    if (!held) step++;
   }
+}
+
+/** One end of the bracket; its loss where it has been measured. */
+interface Bound {
+  bytes: number;
+  loss: number | null;
+}
+
+function boundOf(search: Search, candidate: Candidate, bytes: number): Bound {
+  return { bytes, loss: search.loss(candidate) };
+}
+
+/** The size at which the loss should pass the floor, were its logarithm a straight line over that of the size. */
+function between(low: Bound, high: Bound, floor: number): number {
+  const width = Math.log(high.bytes / low.bytes);
+  let share = 0.5;
+  if (low.loss !== null && high.loss !== null) {
+    const [a, b, wanted] = [low.loss, high.loss, floor].map((loss) => Math.log(Math.max(loss, LEAST_LOSS)));
+    if (a > b) share = (a - wanted) / (a - b);
+  }
+  return low.bytes * Math.exp(width * Math.min(1 - INSIDE, Math.max(INSIDE, share)));
 }
 
 function smallestHeld(search: Search): Candidate | undefined {
@@ -91,13 +117,14 @@ function smallestHeld(search: Search): Candidate | undefined {
   return smallestBy(held, ({ cost }) => cost['weightBytes']);
 }
 
-/** Measures up to `tries` plans of at most `limit` bytes until one holds the floor. */
+/** Measures up to `tries` plans of at most `limit` bytes until one holds the floor; also the last one measured. */
 async function attempt(
   search: Search,
   limit: number,
   phase: string,
   tries: number,
-): Promise<Candidate | null> {
+): Promise<{ held: Candidate | null; last: Candidate | null }> {
+  let last: Candidate | null = null;
   const ceilings = [{ resource: 'weightBytes', limit, text: `size=${Math.floor(limit)}B` }];
   for (let count = 0; count < tries && search.left() > 0; count++) {
     const near = smallestBy(
@@ -105,15 +132,16 @@ async function attempt(
       search.loss,
     );
     const next = nextPlan(search, ceilings, near ?? null);
-    if (next === null) return null;
+    if (next === null) break;
     const candidate = await search.measure(next.plan);
-    if (candidate === null) return null;
+    if (candidate === null) break;
+    last = candidate;
     const held = holds(search.problem, candidate.measurement);
     const before = smallestHeld(search)?.plan ?? null;
     search.note(phase, before, candidate, `${next.reason} within ${Math.floor(limit)} bytes`, held);
-    if (held) return candidate;
+    if (held) return { held: candidate, last };
   }
-  return null;
+  return { held: null, last };
 }
 
 /** Points spread over the front from the least size to the widest plan. */
