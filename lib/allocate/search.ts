@@ -3,6 +3,12 @@ import type { AllocatableLayer, Ceiling, Cost, Measurement, Problem, TraceStep, 
 import { type Scores, scoreOf, scoresOf } from './scores.ts';
 import { within } from './targets.ts';
 
+/**
+ * Nats. Below, a drop measured on some hundred samples is mostly noise; above, it bends away from a straight line over
+ * the divergence. Larger divergences weigh less in the line's fit, or one ruined network would decide it.
+ */
+const STRAIGHT = 0.03;
+
 /** Weight bits by position of the layer in the problem. */
 export type Plan = readonly number[];
 
@@ -126,10 +132,10 @@ function slopeOf(candidates: readonly Candidate[]): number {
   for (const { measurement } of candidates) {
     if (!measurement || !Number.isFinite(measurement.drop) || !Number.isFinite(measurement.divergence))
       continue;
-    // Relative to the divergence, or one ruined network would decide the line alone.
-    const weight = 1 / Math.max(measurement.divergence, Number.MIN_VALUE);
-    top += measurement.drop * measurement.divergence * weight;
-    bottom += measurement.divergence ** 2 * weight;
+    const { drop, divergence } = measurement;
+    const weight = 1 / (1 + (divergence / STRAIGHT) ** 2);
+    top += weight * drop * divergence;
+    bottom += weight * divergence ** 2;
   }
   return bottom > 0 ? Math.max(0, top / bottom) : 0;
 }
