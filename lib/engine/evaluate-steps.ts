@@ -15,7 +15,8 @@ export function evaluateStep(plan: PlanBuilder, node: Node): void {
   const moves = model.execution(node) === 'move';
   const reads: Slot[] = [];
   const sources = node.inputs.map((name) => (name ? source(plan, name, moves, reads) : () => null));
-  const targets = node.outputs.map((name, i) => (name ? target(plan, node, i, moves) : null));
+  // Outputs that nobody reads need no place, and the row may leave them out.
+  const targets = node.outputs.map((name, i) => (plan.isRead(name) ? target(plan, node, i, moves) : null));
   const writes = targets.filter((stored): stored is Slot => stored !== null && stored.dtype !== 'tensor');
   plan.emit([...reads, ...writes], () => {
     const results = model.evaluate(

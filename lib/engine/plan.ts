@@ -82,6 +82,10 @@ export class PlanBuilder {
     return this.model.quantizer(name);
   }
 
+  isRead(name: string): boolean {
+    return this.#reads.has(name);
+  }
+
   // ---- reading ----
 
   /** Where a value lies, as it is stored. */
