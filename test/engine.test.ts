@@ -4,8 +4,10 @@ import { type Lifetime, planMemory } from '../lib/engine/memory-plan.ts';
 import { SigmaQuantError } from '../lib/errors.ts';
 import type { Attribute, Graph, Tensor } from '../lib/graph/graph.ts';
 import { backends, checked, createKernels, type Kernels } from '../lib/kernels/index.ts';
+import { createReference } from '../lib/kernels/reference.ts';
 import type { Quantization, QuantizedLayer, Quantizer } from '../lib/quant/quantizer.ts';
 import { random, same } from './contract/support.ts';
+import { moving } from './engine/moving-arena.ts';
 import { image, Network, sampler } from './engine/network.ts';
 import { interpret, rne } from './engine/oracle.ts';
 
@@ -256,6 +258,24 @@ for (const kernels of available) {
     });
   });
 }
+
+describe('an arena that moves', () => {
+  it('while weights are packed and while steps run', () => {
+    const graph = sampler();
+    const input = image(2);
+    const kernels = createReference();
+    for (const quantization of [undefined, quantizationOf(graph, input)]) {
+      const restless = moving(kernels, 1 << 20);
+      const [expected, actual] = [kernels, restless].map((each) => {
+        const executor = compile(graph, each, { quantization });
+        executor.run(one('image', image(1)), ['stem']);
+        return executor.run(one('image', input), ['stem', 'joined', 'logits']);
+      });
+      assert.deepEqual(actual, expected);
+      assert.ok(restless.moves() > 10);
+    }
+  });
+});
 
 describe('quantized values', () => {
   it('are inputs and results that integers read; moves inherit, network outputs stay float', () => {
