@@ -11,9 +11,9 @@ import type { GroupHessian } from './hessian.ts';
  * least output error wins. At five bits and more the first is as good as any.
  */
 const MULTIPLES: Readonly<Record<number, readonly number[]>> = {
-  2: [1, 0.75, 0.85, 0.93, 1.08, 1.18],
-  3: [1, 0.8, 0.88, 0.94, 1.07],
-  4: [1, 0.88, 0.94, 1.06],
+  2: [1, 0.9, 1.07, 1.14, 1.22, 1.3, 1.4],
+  3: [1, 0.88, 0.93, 1.05, 1.1, 1.15],
+  4: [1, 0.9, 0.95, 1.05, 1.08],
 };
 /** Above this width integers stand where second-order rounding puts them: descent gains nothing measurable. */
 const DESCENT_BITS = 4;

@@ -10,10 +10,10 @@ const DAMPING = 0.01;
 const DAMPING_GROWTH = 10;
 const DAMPING_LIMIT = 1e6;
 /**
- * ours: how much of the inputs' mean stays in the Hessian. 0 would trust the bias correction to remove the mean
- * error wholly, but the quantized network's inputs have another mean than the float network's.
+ * ours: how much of the inputs' mean stays in the Hessian. 0 trusts the bias correction to remove the mean error
+ * wholly, but the quantized network's inputs have another mean than the float network's; 1 spends integers on it.
  */
-const MEAN_SHARE = 1;
+const MEAN_SHARE = 0.1;
 
 /** The quadratic form of one group's output error, columns in rounding order. */
 export interface GroupHessian {
