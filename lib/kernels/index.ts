@@ -10,9 +10,7 @@ export { checked };
 /** One row per backend, best first. A row throws BACKEND_UNAVAILABLE where it cannot run. */
 export const backends: Record<BackendName, (options: KernelsOptions) => Promise<Kernels>> = {
   native: async (options) => (await import('./native.ts')).createNative(options),
-  wasm: async () => {
-    throw new SigmaQuantError('BACKEND_UNAVAILABLE', 'Expected the WASM module but it is not built.');
-  },
+  wasm: async (options) => (await import('./wasm.ts')).createWasm(options),
   reference: async () => createReference(),
 };
 

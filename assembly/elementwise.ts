@@ -1,0 +1,86 @@
+import { limit, narrowBytes, roundSmall, roundSmallScalar } from './rounding';
+
+export function add(a: usize, b: usize, n: i32, low: f32, high: f32, out: usize): void {
+  const l = f32x4.splat(low);
+  const h = f32x4.splat(high);
+  let i: usize = 0;
+  const end = <usize>n << 2;
+  for (; i + 16 <= end; i += 16)
+    v128.store(out + i, f32x4.min(f32x4.max(f32x4.add(v128.load(a + i), v128.load(b + i)), l), h));
+  for (; i < end; i += 4) store<f32>(out + i, min(max(load<f32>(a + i) + load<f32>(b + i), low), high));
+}
+
+/** Comparing instead of taking the maximum makes NaN the lower limit. */
+export function clamp(x: usize, n: i32, low: f32, high: f32, out: usize): void {
+  const l = f32x4.splat(low);
+  const h = f32x4.splat(high);
+  let i: usize = 0;
+  const end = <usize>n << 2;
+  for (; i + 16 <= end; i += 16) {
+    const v = v128.load(x + i);
+    v128.store(out + i, f32x4.min(v128.bitselect(v, l, f32x4.gt(v, l)), h));
+  }
+  for (; i < end; i += 4) {
+    const v = load<f32>(x + i);
+    store<f32>(out + i, min(v > low ? v : low, high));
+  }
+}
+
+@inline
+function floats(words: v128): v128 {
+  return f32x4.convert_i32x4_s(words);
+}
+
+export function quantizedAdd(
+  a: usize,
+  scaleA: f32,
+  zeroA: i32,
+  b: usize,
+  scaleB: f32,
+  zeroB: i32,
+  n: i32,
+  scaleOut: f32,
+  outZeroPoint: i32,
+  low: i32,
+  high: i32,
+  out: usize,
+): void {
+  const ra = scaleA / scaleOut;
+  const rb = scaleB / scaleOut;
+  const fixed = <f32>outZeroPoint - (ra * <f32>zeroA + rb * <f32>zeroB);
+  const va = f32x4.splat(ra);
+  const vb = f32x4.splat(rb);
+  const f = f32x4.splat(fixed);
+  const l = f32x4.splat(<f32>low);
+  const h = f32x4.splat(<f32>high);
+  let i = 0;
+  for (; i + 8 <= n; i += 8) {
+    const x = v128.load_ext<u8>(a + i);
+    const y = v128.load_ext<u8>(b + i);
+    const x0 = f32x4.add(f32x4.mul(floats(i32x4.extend_low_i16x8_u(x)), va), f);
+    const x1 = f32x4.add(f32x4.mul(floats(i32x4.extend_high_i16x8_u(x)), va), f);
+    const s0 = roundSmall(limit(f32x4.add(x0, f32x4.mul(floats(i32x4.extend_low_i16x8_u(y)), vb)), l, h));
+    const s1 = roundSmall(limit(f32x4.add(x1, f32x4.mul(floats(i32x4.extend_high_i16x8_u(y)), vb)), l, h));
+    v128.store_lane<u64>(out + i, narrowBytes(s0, s1, s0, s1), 0);
+  }
+  for (; i < n; i++) {
+    const x = <f32>load<u8>(a + i) * ra + fixed;
+    const sum = x + <f32>load<u8>(b + i) * rb;
+    store<u8>(out + i, <u8><i32>roundSmallScalar(min(max(sum, <f32>low), <f32>high)));
+  }
+}
+
+export function lookup(a: usize, n: i32, table: usize, out: usize): void {
+  let i = 0;
+  for (; i + 4 <= n; i += 4) {
+    const word = load<u32>(a + i);
+    store<u32>(
+      out + i,
+      <u32>load<u8>(table + (word & 255)) |
+        (<u32>load<u8>(table + ((word >> 8) & 255)) << 8) |
+        (<u32>load<u8>(table + ((word >> 16) & 255)) << 16) |
+        (<u32>load<u8>(table + (word >> 24)) << 24),
+    );
+  }
+  for (; i < n; i++) store<u8>(out + i, load<u8>(table + load<u8>(a + i)));
+}

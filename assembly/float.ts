@@ -1,0 +1,207 @@
+import { Shape, isDepthwise, roundUp } from './shape';
+import { fillTile, FLOATS, pixelOffsets, planTile, tapOffset, tileBytes, tileColumns, tileRows } from './tile';
+import { COLUMNS, panelCount } from './weights';
+import { finishFloat, setRange } from './float-epilogue';
+import { partialWords } from './epilogue';
+import { depthwiseFloatPixels } from './float-depthwise';
+
+/**
+ * Float convolution and matrix product: multiply, then add, one accumulator per output, k ascending. Packed weights
+ * are panels [k][8 columns], of a depthwise convolution [tap][channels rounded up to 8].
+ */
+
+export function floatWeightsSize(outChannels: i32, taps: i32, channels: i32, groups: i32): usize {
+  if (isDepthwise(channels, groups)) return <usize>taps * roundUp(outChannels, COLUMNS) * 4;
+  return <usize>groups * panelCount(outChannels, groups) * taps * channels * COLUMNS * 4;
+}
+
+export function packFloatWeights(
+  w: usize,
+  outChannels: i32,
+  taps: i32,
+  channels: i32,
+  groups: i32,
+  packed: usize,
+): void {
+  memory.fill(packed, 0, floatWeightsSize(outChannels, taps, channels, groups));
+  const depthwise = isDepthwise(channels, groups);
+  const depth = taps * channels;
+  const perGroup = outChannels / groups;
+  const panel = <usize>depth * COLUMNS * 4;
+  const row = depthwise ? roundUp(outChannels, COLUMNS) * 4 : COLUMNS * 4;
+  for (let n = 0; n < outChannels; n++) {
+    const within = n % perGroup;
+    const group = n / perGroup;
+    let to = packed;
+    if (depthwise) to += <usize>n << 2;
+    else to += (<usize>group * panelCount(outChannels, groups) + within / COLUMNS) * panel + ((within % COLUMNS) << 2);
+    for (let k = 0; k < depth; k++) {
+      store<f32>(to, load<f32>(w));
+      to += row;
+      w += 4;
+    }
+  }
+}
+
+@inline
+function rowSegments(s: Shape): bool {
+  return s.groups == 1 && s.dilationWidth == 1;
+}
+
+/** A 1x1 kernel over everything reads its input where it lies. */
+@inline
+function inPlace(s: Shape): bool {
+  return (
+    s.kernelHeight == 1 && s.kernelWidth == 1 && s.strideHeight == 1 && s.strideWidth == 1 &&
+    s.padTop == 0 && s.padLeft == 0 && s.outHeight == s.inHeight && s.outWidth == s.inWidth &&
+    !isDepthwise(s.inChannels / s.groups, s.groups)
+  );
+}
+
+export function floatScratch(s: Shape): usize {
+  const depthwise = isDepthwise(s.inChannels / s.groups, s.groups);
+  return planTile(s, depthwise, 4) + 16 + (<usize>(s.kernelHeight * s.kernelWidth) << 2);
+}
+
+@inline
+function accumulate(c: v128, x: v128, w: v128): v128 {
+  return f32x4.add(c, f32x4.mul(x, w));
+}
+
+/** The micro-kernel: all pixels of a tile times one panel, four pixels at a time. */
+function panelPixels(
+  tile: usize,
+  offsets: usize,
+  pixels: i32,
+  segments: usize,
+  count: i32,
+  run: i32,
+  weights: usize,
+  bias0: v128,
+  bias1: v128,
+  out: usize,
+  outStride: usize,
+  columns: i32,
+): void {
+  const zero = f32x4.splat(0);
+  let p = 0;
+  for (; p + 4 <= pixels; p += 4) {
+    const at = offsets + (<usize>p << 2);
+    const o0 = tile + load<u32>(at);
+    const o1 = tile + load<u32>(at, 4);
+    const o2 = tile + load<u32>(at, 8);
+    const o3 = tile + load<u32>(at, 12);
+    let c00 = zero, c01 = zero, c10 = zero, c11 = zero;
+    let c20 = zero, c21 = zero, c30 = zero, c31 = zero;
+    let w = weights;
+    for (let segment = 0; segment < count; segment++) {
+      const shift = load<u32>(segments + (<usize>segment << 2));
+      let a0 = o0 + shift;
+      let a1 = o1 + shift;
+      let a2 = o2 + shift;
+      let a3 = o3 + shift;
+      for (let i = 0; i < run; i++) {
+        const w0 = v128.load(w);
+        const w1 = v128.load(w, 16);
+        let x = v128.load_splat<f32>(a0);
+        c00 = accumulate(c00, x, w0);
+        c01 = accumulate(c01, x, w1);
+        x = v128.load_splat<f32>(a1);
+        c10 = accumulate(c10, x, w0);
+        c11 = accumulate(c11, x, w1);
+        x = v128.load_splat<f32>(a2);
+        c20 = accumulate(c20, x, w0);
+        c21 = accumulate(c21, x, w1);
+        x = v128.load_splat<f32>(a3);
+        c30 = accumulate(c30, x, w0);
+        c31 = accumulate(c31, x, w1);
+        w += 32;
+        a0 += 4;
+        a1 += 4;
+        a2 += 4;
+        a3 += 4;
+      }
+    }
+    finishFloat(out, columns, c00, c01, bias0, bias1);
+    finishFloat(out + outStride, columns, c10, c11, bias0, bias1);
+    finishFloat(out + 2 * outStride, columns, c20, c21, bias0, bias1);
+    finishFloat(out + 3 * outStride, columns, c30, c31, bias0, bias1);
+    out += 4 * outStride;
+  }
+  for (; p < pixels; p++) {
+    const start = tile + load<u32>(offsets + (<usize>p << 2));
+    let c0 = zero, c1 = zero;
+    let w = weights;
+    for (let segment = 0; segment < count; segment++) {
+      let a = start + load<u32>(segments + (<usize>segment << 2));
+      for (let i = 0; i < run; i++) {
+        const x = v128.load_splat<f32>(a);
+        c0 = accumulate(c0, x, v128.load(w));
+        c1 = accumulate(c1, x, v128.load(w, 16));
+        w += 32;
+        a += 4;
+      }
+    }
+    finishFloat(out, columns, c0, c1, bias0, bias1);
+    out += outStride;
+  }
+}
+
+export function floatConv(
+  s: Shape,
+  a: usize,
+  packed: usize,
+  bias: usize,
+  low: f32,
+  high: f32,
+  out: usize,
+  scratch: usize,
+): void {
+  const channels = s.inChannels / s.groups;
+  const perGroup = s.outChannels / s.groups;
+  const depthwise = isDepthwise(channels, s.groups);
+  setRange(low, high);
+  planTile(s, depthwise, 4);
+  const offsets = scratch + tileBytes();
+  const segments = offsets + roundUp(<usize>(tileRows * tileColumns) << 2, 16);
+  pixelOffsets(offsets);
+  const perRow = !depthwise && rowSegments(s) ? 1 : s.kernelWidth;
+  const count = s.kernelHeight * perRow;
+  const run = rowSegments(s) ? s.kernelWidth * s.inChannels : channels;
+  for (let tap = 0; tap < count; tap++)
+    store<i32>(segments + (<usize>tap << 2), tapOffset(tap / perRow, tap % perRow));
+  const direct = inPlace(s);
+  const outStride = <usize>s.outChannels << 2;
+  const panel = <usize>(count * run) * COLUMNS * 4;
+  for (let image = 0; image < s.batch; image++) {
+    for (let row = 0; row < s.outHeight; row += tileRows) {
+      const rows = min(tileRows, s.outHeight - row);
+      for (let column = 0; column < s.outWidth; column += tileColumns) {
+        const pixels = rows * min(tileColumns, s.outWidth - column);
+        const first = (<usize>image * s.outHeight + row) * s.outWidth + column;
+        const to = out + first * outStride;
+        let tile = scratch;
+        if (direct) tile = a + ((first * s.inChannels) << 2);
+        else fillTile(s, FLOATS, a, image, row, column, rows, 0, tile);
+        if (depthwise) {
+          depthwiseFloatPixels(s.outChannels, tile, offsets, pixels, segments, count, packed, bias, to);
+          continue;
+        }
+        let weights = packed;
+        for (let group = 0; group < s.groups; group++) {
+          const groupTile = tile + (<usize>(group * channels) << 2);
+          for (let n = 0; n < perGroup; n += COLUMNS) {
+            const columns = min(COLUMNS, perGroup - n);
+            const channel = <usize>(group * perGroup + n) << 2;
+            const b = bias ? bias + channel : 0;
+            panelPixels(
+              groupTile, offsets, pixels, segments, count, run, weights,
+              partialWords(b, 0, columns), partialWords(b, 4, columns), to + channel, outStride, columns,
+            );
+            weights += panel;
+          }
+        }
+      }
+    }
+  }
+}

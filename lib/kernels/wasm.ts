@@ -1,0 +1,349 @@
+import { SigmaQuantError } from '../errors.ts';
+import type { ByteArray, ConvShape, Kernels, KernelsOptions, WeightsShape } from './kernels.ts';
+import { matrixShape } from './reference-integer.ts';
+import { Stage, type View, WasmArena, type WasmMemory } from './wasm-memory.ts';
+
+type Verb = (...parameters: number[]) => number;
+type Module = Record<string, Verb> & { memory: WasmMemory };
+
+/** The part of the global that is used here; TypeScript declares it only for browsers. */
+interface WebAssemblyHost {
+  validate(bytes: Uint8Array): boolean;
+  instantiate(bytes: Uint8Array): Promise<{ instance: { exports: unknown } }>;
+}
+
+/** Beside lib in the sources and beside the compiled kernels in the package. */
+const MODULE = new URL('../../dist/kernels.wasm', import.meta.url);
+/** Untouched pages cost nothing, and the fewer growths, the fewer detached views. */
+const INITIAL_PAGES = 512;
+
+/** The order of assembly/shape.ts. */
+const SHAPE_FIELDS = [
+  'batch',
+  'inHeight',
+  'inWidth',
+  'inChannels',
+  'outHeight',
+  'outWidth',
+  'outChannels',
+  'kernelHeight',
+  'kernelWidth',
+  'strideHeight',
+  'strideWidth',
+  'dilationHeight',
+  'dilationWidth',
+  'padTop',
+  'padLeft',
+  'groups',
+] as const satisfies readonly (keyof ConvShape)[];
+
+/** Kinds of input and output as assembly/tile.ts and assembly/epilogue.ts number them. */
+const inputKind = (a: ByteArray) => (a instanceof Int8Array ? 1 : 0);
+const outputKind = (out: Int32Array | Float32Array | ByteArray) =>
+  out instanceof Int32Array ? 0 : out instanceof Float32Array ? 1 : 2;
+const isSigned = (q: ByteArray) => (q instanceof Int8Array ? 1 : 0);
+
+/**
+ * The WASM SIMD backend: one thread, arrays of its arena in place, others copied in and out. Throws
+ * BACKEND_UNAVAILABLE where the module is missing or SIMD is not supported, or an instruction set is asked for.
+ */
+export async function createWasm(options: KernelsOptions = {}): Promise<Kernels> {
+  if (options.isa !== undefined && options.isa !== 'simd128')
+    throw unavailable(`Expected simd128 for isa of the WASM module but received ${options.isa}.`);
+  return kernelsOf(await instantiate(await readModule()));
+}
+
+function unavailable(message: string, cause?: unknown): SigmaQuantError {
+  return new SigmaQuantError('BACKEND_UNAVAILABLE', message, { cause });
+}
+
+async function readModule(): Promise<Uint8Array> {
+  try {
+    if (MODULE.protocol === 'file:') {
+      const { readFile } = await import('node:fs/promises');
+      return new Uint8Array(await readFile(MODULE));
+    }
+    const response = await fetch(MODULE);
+    if (!response.ok) throw new Error(`HTTP status ${response.status}`);
+    return new Uint8Array(await response.arrayBuffer());
+  } catch (cause) {
+    throw unavailable('Expected the WASM module kernels.wasm but it cannot be read.', cause);
+  }
+}
+
+async function instantiate(bytes: Uint8Array): Promise<Module> {
+  const { WebAssembly: host } = globalThis as unknown as { WebAssembly?: WebAssemblyHost };
+  if (!host?.validate(bytes))
+    throw unavailable('Expected WebAssembly with SIMD but it is not supported here.');
+  try {
+    return (await host.instantiate(bytes)).instance.exports as Module;
+  } catch (cause) {
+    throw unavailable('Expected a WASM module that can be instantiated but it cannot.', cause);
+  }
+}
+
+function kernelsOf(wasm: Module): Kernels {
+  wasm.memory.grow(INITIAL_PAGES);
+  const arena = new WasmArena(wasm.memory, wasm.memoryStart());
+  const stage = new Stage(arena);
+  const { at } = stage;
+  const describedAt = arena.take(SHAPE_FIELDS.length * 4);
+
+  /** Writes the shape where the module reads it; returns its address. */
+  const describe = (shape: ConvShape): number => {
+    const words = new Int32Array(wasm.memory.buffer, describedAt, SHAPE_FIELDS.length);
+    for (let i = 0; i < SHAPE_FIELDS.length; i++) words[i] = shape[SHAPE_FIELDS[i]];
+    return describedAt;
+  };
+
+  const convolve: Kernels['conv'] = (
+    a,
+    packed,
+    weights,
+    shape,
+    zeroPoint,
+    bias,
+    multipliers,
+    outZeroPoint,
+    low,
+    high,
+    out,
+  ) => {
+    if (out.length === 0) return;
+    const s = describe(shape);
+    const views: (View | null)[] = [a, packed, bias, multipliers, out];
+    const [input, output] = [inputKind(a), outputKind(out)];
+    stage.open(views, 4, wasm.integerScratch(s));
+    const [pa, pw, pb, pm, po] = at;
+    wasm.conv(
+      s,
+      weights.bits,
+      input,
+      pa,
+      zeroPoint,
+      pw,
+      pb,
+      pm,
+      output,
+      outZeroPoint,
+      low,
+      high,
+      po,
+      stage.scratch,
+    );
+    stage.close(views, 4);
+  };
+
+  const convolveFloat: Kernels['floatConv'] = (a, packed, _, shape, bias, low, high, out) => {
+    if (out.length === 0) return;
+    const s = describe(shape);
+    const views: (View | null)[] = [a, packed, bias, out];
+    stage.open(views, 3, wasm.floatScratch(s));
+    wasm.floatConv(s, at[0], at[1], at[2], low, high, at[3], stage.scratch);
+    stage.close(views, 3);
+  };
+
+  /** The verbs that have one input, one output and a shape. */
+  const pool = (verb: (shape: number) => void, a: View, shape: ConvShape, out: View) => {
+    if (out.length === 0) return;
+    const views = [a, out];
+    const s = describe(shape);
+    stage.open(views, 1);
+    verb(s);
+    stage.close(views, 1);
+  };
+
+  return {
+    backend: 'wasm',
+    isa: 'simd128',
+    threads: 1,
+    fused: false,
+    arena,
+    dispose() {},
+
+    quantize(x, scale, zeroPoint, low, high, q) {
+      const views = [x, q];
+      const n = x.length;
+      stage.open(views, 1);
+      wasm.quantize(at[0], n, scale, zeroPoint, low, high, at[1]);
+      stage.close(views, 1);
+    },
+    quantizeChannels(x, scales, zeroPoints, inner, low, high, q) {
+      const views = [x, scales, zeroPoints, q];
+      const [n, channels] = [x.length, scales.length];
+      stage.open(views, 3);
+      wasm.quantizeChannels(at[0], n, at[1], at[2], channels, inner, low, high, at[3]);
+      stage.close(views, 3);
+    },
+    dequantize(q, scale, zeroPoint, x) {
+      const views = [q, x];
+      const n = q.length;
+      stage.open(views, 1);
+      wasm.dequantize(at[0], n, isSigned(q), scale, zeroPoint, at[1]);
+      stage.close(views, 1);
+    },
+    dequantizeChannels(q, scales, zeroPoints, inner, x) {
+      const views = [q, scales, zeroPoints, x];
+      const [n, channels] = [q.length, scales.length];
+      stage.open(views, 3);
+      wasm.dequantizeChannels(at[0], n, isSigned(q), at[1], at[2], channels, inner, at[3]);
+      stage.close(views, 3);
+    },
+    pack(q, bits, packed) {
+      const views = [q, packed];
+      const n = q.length;
+      stage.open(views, 1);
+      wasm.pack(at[0], n, bits, at[1]);
+      stage.close(views, 1);
+    },
+    unpack(packed, bits, q) {
+      const views = [packed, q];
+      const n = q.length;
+      stage.open(views, 1);
+      wasm.unpack(at[0], bits, n, isSigned(q), at[1]);
+      stage.close(views, 1);
+    },
+
+    weightsSize: ({ outChannels, taps, channels, groups, bits }) =>
+      wasm.weightsSize(outChannels, taps, channels, groups, bits),
+    packWeights(q, { outChannels, taps, channels, groups, bits }, packed) {
+      const views = [q, packed];
+      stage.open(views, 1, wasm.packScratch(outChannels, taps, channels, groups), true);
+      wasm.packWeights(at[0], outChannels, taps, channels, groups, bits, at[1], stage.scratch);
+      stage.close(views, 1);
+    },
+    gemm(a, packed, weights, m, zeroPoint, bias, multipliers, outZeroPoint, low, high, out) {
+      const shape = columnShape(weights, m);
+      convolve(a, packed, weights, shape, zeroPoint, bias, multipliers, outZeroPoint, low, high, out);
+    },
+    conv: convolve,
+
+    floatWeightsSize: ({ outChannels, taps, channels, groups }) =>
+      wasm.floatWeightsSize(outChannels, taps, channels, groups),
+    packFloatWeights(w, { outChannels, taps, channels, groups }, packed) {
+      const views = [w, packed];
+      stage.open(views, 1, 0, true);
+      wasm.packFloatWeights(at[0], outChannels, taps, channels, groups, at[1]);
+      stage.close(views, 1);
+    },
+    floatGemm(a, packed, weights, m, bias, low, high, out) {
+      convolveFloat(a, packed, weights, columnShape(weights, m), bias, low, high, out);
+    },
+    floatConv: convolveFloat,
+
+    add(a, b, low, high, out) {
+      const views = [a, b, out];
+      const n = a.length;
+      stage.open(views, 2);
+      wasm.add(at[0], at[1], n, low, high, at[2]);
+      stage.close(views, 2);
+    },
+    clamp(x, low, high, out) {
+      const views = [x, out];
+      const n = x.length;
+      stage.open(views, 1);
+      wasm.clamp(at[0], n, low, high, at[1]);
+      stage.close(views, 1);
+    },
+    quantizedAdd(a, scaleA, zeroA, b, scaleB, zeroB, scaleOut, outZeroPoint, low, high, out) {
+      const views = [a, b, out];
+      const n = a.length;
+      stage.open(views, 2);
+      wasm.quantizedAdd(
+        at[0],
+        scaleA,
+        zeroA,
+        at[1],
+        scaleB,
+        zeroB,
+        n,
+        scaleOut,
+        outZeroPoint,
+        low,
+        high,
+        at[2],
+      );
+      stage.close(views, 2);
+    },
+    maxPool: (a, shape, out) => pool((s) => wasm.maxPool(s, at[0], at[1]), a, shape, out),
+    quantizedMaxPool: (a, shape, out) => pool((s) => wasm.quantizedMaxPool(s, at[0], at[1]), a, shape, out),
+    averagePool: (a, shape, countPadding, out) =>
+      pool((s) => wasm.averagePool(s, at[0], countPadding ? 1 : 0, at[1]), a, shape, out),
+    quantizedGlobalAverage(a, batch, channels, zeroPoint, multiplier, outZeroPoint, low, high, out) {
+      if (out.length === 0) return;
+      const views = [a, out];
+      const pixels = a.length / (batch * channels);
+      stage.open(views, 1);
+      wasm.quantizedGlobalAverage(
+        at[0],
+        batch,
+        pixels,
+        channels,
+        zeroPoint,
+        multiplier,
+        outZeroPoint,
+        low,
+        high,
+        at[1],
+      );
+      stage.close(views, 1);
+    },
+    lookup(a, table, out) {
+      const views = [a, table, out];
+      const n = a.length;
+      stage.open(views, 2);
+      wasm.lookup(at[0], n, at[1], at[2]);
+      stage.close(views, 2);
+    },
+
+    moments(x, into) {
+      const views = [x, into];
+      const n = x.length;
+      stage.open(views, 1);
+      wasm.moments(at[0], n, at[1]);
+      stage.close(views, 1);
+    },
+    histogram(x, low, high, counts) {
+      const views = [x, counts];
+      const [n, bins] = [x.length, counts.length];
+      stage.open(views, 1, wasm.histogramScratch(bins), true);
+      wasm.histogram(at[0], n, low, high, bins, at[1], stage.scratch);
+      stage.close(views, 1);
+    },
+    divergence(p, q, smoothing) {
+      const n = p.length;
+      stage.open([p, q], 2);
+      return wasm.divergence(at[0], at[1], n, smoothing);
+    },
+    squaredError(a, b) {
+      const n = a.length;
+      stage.open([a, b], 2);
+      return wasm.squaredError(at[0], at[1], n);
+    },
+    quantizeError(x, importance, scale, zeroPoint, low, high) {
+      const n = x.length;
+      stage.open([x, importance], 2);
+      return wasm.quantizeError(at[0], at[1], n, scale, zeroPoint, low, high);
+    },
+
+    gram(x, shape, first, step, gram) {
+      const views = [x, gram];
+      const s = describe(shape);
+      stage.open(views, 1, wasm.gramScratch(s), true);
+      wasm.gram(s, at[0], first, step, at[1], stage.scratch);
+      stage.close(views, 1);
+    },
+    roundWithHessian(w, scales, u, first, last, low, high, q) {
+      const views = [scales, u, w, q];
+      const k = Math.sqrt(u.length);
+      stage.open(views, 2, 0, true);
+      wasm.roundWithHessian(at[2], at[0], at[1], k, first, last, low, high, at[3]);
+      stage.close(views, 2);
+    },
+  };
+}
+
+/** A matrix as a column of pixels: tiles are made of whole rows. */
+function columnShape(weights: WeightsShape, m: number): ConvShape {
+  return { ...matrixShape(weights, m), inHeight: m, inWidth: 1, outHeight: m, outWidth: 1 };
+}
