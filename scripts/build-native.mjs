@@ -22,11 +22,11 @@ function upToDate() {
 
 const runs = (tool) => spawnSync(tool, ['--version'], { stdio: 'ignore' }).status === 0;
 
-/** On Windows CMake finds Visual Studio by itself, so only cmake is asked for. */
+/** What the build lacks. On Windows CMake finds Visual Studio by itself, so only cmake is asked for. */
 function missing() {
-  if (!runs('cmake')) return 'cmake';
   const compilers = [process.env.CXX, 'c++', 'g++', 'clang++'].filter(Boolean);
-  return process.platform === 'win32' || compilers.some(runs) ? undefined : 'C++ compiler';
+  if (process.platform !== 'win32' && !compilers.some(runs)) return 'C++ compiler';
+  return runs('cmake') ? undefined : 'cmake';
 }
 
 if (!upToDate()) {

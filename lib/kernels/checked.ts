@@ -61,6 +61,12 @@ function byteRange(q: ByteArray, low: number, high: number): void {
 
 const zero = (zeroPoint: number, name = 'zeroPoint') => whole(name, zeroPoint, -128, 255);
 
+/** Padding of a product is stored as its zero point, which must therefore be one of the activations' values. */
+function zeroOf(a: ByteArray, zeroPoint: number): void {
+  const [least, most] = isSigned(a) ? [-128, 127] : [0, 255];
+  whole('zeroPoint', zeroPoint, least, most);
+}
+
 function weightsShape(weights: WeightsShape): void {
   const { outChannels, taps, channels, groups, bits } = weights;
   whole('weights.outChannels', outChannels, 0, ELEMENT_LIMIT);
@@ -200,7 +206,7 @@ export function checked(kernels: Kernels): Kernels {
       whole('m', m, 0, ELEMENT_LIMIT);
       array('a', a, BYTES, m * weights.channels);
       array('packed', packed, U8, k.weightsSize(weights), true);
-      zero(zeroPoint);
+      zeroOf(a, zeroPoint);
       depth(weights, a, zeroPoint);
       epilogue(weights.outChannels, bias, multipliers, outZeroPoint, low, high, out, m * weights.outChannels);
       k.gemm(a, packed, weights, m, zeroPoint, bias, multipliers, outZeroPoint, low, high, out);
@@ -209,7 +215,7 @@ export function checked(kernels: Kernels): Kernels {
       convolution(weights, shape);
       array('a', a, BYTES, inputLength(shape));
       array('packed', packed, U8, k.weightsSize(weights), true);
-      zero(zeroPoint);
+      zeroOf(a, zeroPoint);
       depth(weights, a, zeroPoint);
       epilogue(weights.outChannels, bias, multipliers, outZeroPoint, low, high, out, outputLength(shape));
       k.conv(a, packed, weights, shape, zeroPoint, bias, multipliers, outZeroPoint, low, high, out);

@@ -1,5 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { availableParallelism, cpus } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { SigmaQuantError } from '../errors.ts';
 import type { Arena, ConvShape, Isa, Kernels, KernelsOptions, Region, WeightsShape } from './kernels.ts';
@@ -113,10 +114,17 @@ function alignedArena(misalignment: (bytes: Uint8Array) => number): Arena {
   };
 }
 
-/** One thread for each physical core; where the system does not tell, half of many logical ones are taken. */
+/** Where Linux says whether its logical processors share cores. */
+const SHARED_CORES = '/sys/devices/system/cpu/smt/active';
+
+/** One thread for each physical core, as far as the system tells. */
 function defaultThreads(): number {
   const logical = availableParallelism();
-  return logical > 2 && logical === cpus().length && process.arch === 'x64' ? logical >> 1 : logical;
+  try {
+    return readFileSync(SHARED_CORES, 'utf8').trim() === '1' ? Math.max(1, logical >> 1) : logical;
+  } catch {
+    return logical;
+  }
 }
 
 /**
