@@ -108,6 +108,12 @@ describe('activation quantizers', () => {
     for (const scale of scales.slice(1)) assert.ok(scale < 1, `${scales}`);
   });
 
+  it('by entropy do not starve on the zeros of a Relu', () => {
+    const x = bell(20_000).map((value) => Math.max(value, 0));
+    const [, , mse, entropy] = METHODS.map((method) => chooseQuantizer(statisticsOf(x), 8, method).scale);
+    assert.ok(entropy > mse / 2 && entropy <= Math.max(...x) / 255, `${entropy} ${mse}`);
+  });
+
   for (const [name, x] of [
     ['unsigned', bell(4000).map(Math.abs)],
     ['signed', bell(4000)],

@@ -89,9 +89,12 @@ export function mseRange(statistics: RangeStatistics, levels: number): Range {
  * inference libraries): both ends shrink together; mass beyond them counts in the outermost bins of P but not of Q.
  */
 export function entropyRange(statistics: RangeStatistics, levels: number): Range {
-  const { low, high, counts } = statistics;
+  const { low, high } = statistics;
+  const counts = statistics.counts.slice();
   const width = (high - low) / counts.length;
   const zero = Math.min(Math.max(Math.floor(-low / width), 0), counts.length - 1);
+  // Zeros (half of what a Relu leaves) are exact whatever the range: their bin counts no more than its neighbours.
+  counts[zero] = Math.min(counts[zero], Math.max(counts[zero - 1] ?? 0, counts[zero + 1] ?? 0));
   const reach = Math.max(counts.length - zero, zero + 1);
   let best: Range = [low, high];
   let least = Number.POSITIVE_INFINITY;
