@@ -16,6 +16,7 @@ import { fromIterable } from '../lib/data/index.ts';
 import { compile, quantizedValues } from '../lib/engine/index.ts';
 import { SigmaQuantError } from '../lib/errors.ts';
 import type { Graph, Layer, Node, Tensor } from '../lib/graph/graph.ts';
+import { createKernels } from '../lib/kernels/index.ts';
 import { createReference } from '../lib/kernels/reference.ts';
 import { dequantizeWeights } from '../lib/quant/weights.ts';
 import { createRecovery } from '../lib/recovery/index.ts';
@@ -248,6 +249,24 @@ describe('calibration', () => {
       { x: new Float32Array(CHANNELS * SIDE * SIDE).fill(3e38) },
     ]);
     await assert.rejects(calibrate(graph, layers, kernels, huge, ALL), /Expected finite activations for /);
+  });
+});
+
+describe('calibration on the addon', () => {
+  it('is the same on every tier with fused multiply-add and every number of threads', async function () {
+    const seen: Calibration[] = [];
+    for (const isa of ['avx2', 'avx512vnni'] as const)
+      for (const threads of [1, 2]) {
+        const tier = await createKernels({ isa, threads }).catch((error: SigmaQuantError) => {
+          assert.equal(error.code, 'BACKEND_UNAVAILABLE');
+          return null;
+        });
+        if (tier === null) continue;
+        seen.push(await calibrate(graph, layers, tier, await samples(20), ALL));
+        tier.dispose();
+      }
+    if (seen.length < 2) return this.skip();
+    for (const other of seen.slice(1)) assert.deepEqual(other, seen[0]);
   });
 });
 

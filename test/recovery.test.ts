@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { Calibration, InputStatistics } from '../lib/analysis/analysis.ts';
+import type { SigmaQuantError } from '../lib/errors.ts';
 import type { Layer } from '../lib/graph/graph.ts';
+import { createKernels } from '../lib/kernels/index.ts';
 import type { ConvShape, Kernels } from '../lib/kernels/kernels.ts';
 import { createReference } from '../lib/kernels/reference.ts';
 import { bitWidths } from '../lib/quant/bitwidth.ts';
 import { leastScale, roundWeights, searchScales } from '../lib/quant/weights.ts';
 import { inverseFactor } from '../lib/recovery/cholesky.ts';
 import { descend, dot, multiply } from '../lib/recovery/descent.ts';
-import { createRecovery } from '../lib/recovery/index.ts';
+import { createRecovery, type Recovery } from '../lib/recovery/index.ts';
 import { normal, random } from './contract/support.ts';
 
 const kernels = createReference();
@@ -285,6 +287,29 @@ describe('recovery gptq', () => {
     assert.equal(made.cached, 0);
     assert.equal((await made.quantize('fc', 8)).q.length, 64 * k);
   });
+});
+
+describe('recovery on other backends', () => {
+  for (const backend of ['native', 'wasm'] as const)
+    it(`${backend} gives the same integers, scales and biases as the reference`, async function () {
+      const other = await createKernels({ backend }).catch((error: SigmaQuantError) => {
+        assert.equal(error.code, 'BACKEND_UNAVAILABLE');
+        return null;
+      });
+      if (other === null) return this.skip();
+      try {
+        for (const groups of [1, 4]) {
+          const layer = layerOf('fc', 20, 37, groups);
+          const input = statisticsOf(inputs(120, 37 * groups), 37, groups);
+          const here: Recovery = recovery('gptq', layer, input);
+          const there: Recovery = recovery('gptq', layer, input, other);
+          for (const { bits } of bitWidths)
+            assert.deepEqual(await there.quantize('fc', bits), await here.quantize('fc', bits));
+        }
+      } finally {
+        other.dispose();
+      }
+    });
 });
 
 describe('recovery', () => {
