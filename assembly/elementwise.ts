@@ -1,4 +1,4 @@
-import { limit, narrowBytes, roundSmall, roundSmallScalar } from './rounding';
+import { limit, limitFloats, narrowBytes, roundSmall, roundSmallScalar } from './rounding';
 
 export function add(a: usize, b: usize, n: i32, low: f32, high: f32, out: usize): void {
   const l = f32x4.splat(low);
@@ -6,11 +6,11 @@ export function add(a: usize, b: usize, n: i32, low: f32, high: f32, out: usize)
   let i: usize = 0;
   const end = <usize>n << 2;
   for (; i + 16 <= end; i += 16)
-    v128.store(out + i, f32x4.min(f32x4.max(f32x4.add(v128.load(a + i), v128.load(b + i)), l), h));
+    v128.store(out + i, limitFloats(f32x4.add(v128.load(a + i), v128.load(b + i)), l, h));
   for (; i < end; i += 4) store<f32>(out + i, min(max(load<f32>(a + i) + load<f32>(b + i), low), high));
 }
 
-/** Comparing instead of taking the maximum makes NaN the lower limit. */
+/** NaN becomes the lower limit. */
 export function clamp(x: usize, n: i32, low: f32, high: f32, out: usize): void {
   const l = f32x4.splat(low);
   const h = f32x4.splat(high);
@@ -18,7 +18,7 @@ export function clamp(x: usize, n: i32, low: f32, high: f32, out: usize): void {
   const end = <usize>n << 2;
   for (; i + 16 <= end; i += 16) {
     const v = v128.load(x + i);
-    v128.store(out + i, f32x4.min(v128.bitselect(v, l, f32x4.gt(v, l)), h));
+    v128.store(out + i, f32x4.pmin(v128.bitselect(v, l, f32x4.gt(v, l)), h));
   }
   for (; i < end; i += 4) {
     const v = load<f32>(x + i);

@@ -1,3 +1,5 @@
+import { limitFloats } from './rounding';
+
 /** Of the call that is running; there is one thread. */
 let least: f32 = 0;
 let most: f32 = 0;
@@ -11,7 +13,7 @@ export function setRange(low: f32, high: f32): void {
 
 @inline
 function limited(sum: v128, bias: v128): v128 {
-  return f32x4.min(f32x4.max(f32x4.add(sum, bias), f32x4.splat(least)), f32x4.splat(most));
+  return limitFloats(f32x4.add(sum, bias), f32x4.splat(least), f32x4.splat(most));
 }
 
 /** Writes `count` (1..8) outputs of one pixel. */

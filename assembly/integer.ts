@@ -39,6 +39,12 @@ export function integerScratch(s: Shape): usize {
   return planTile(s, depthwise, 2) + roundUp(<usize>(taps + 1) << 2, 16) + weights;
 }
 
+/** Adds x[2j] * w[2j] + x[2j+1] * w[2j+1] to lane j. */
+@inline
+function dot(sum: v128, x: v128, w: v128): v128 {
+  return i32x4.add(sum, i32x4.dot_i16x8_s(x, w));
+}
+
 /** The micro-kernel: all pixels of a tile times one panel, four pixels at a time. */
 function panelPixels(
   tile: usize,
@@ -76,17 +82,17 @@ function panelPixels(
         const w0 = v128.load_ext<i8>(w);
         const w1 = v128.load_ext<i8>(w, 8);
         let x = v128.load_splat<i32>(a0);
-        c00 = i32x4.add(c00, i32x4.dot_i16x8_s(x, w0));
-        c01 = i32x4.add(c01, i32x4.dot_i16x8_s(x, w1));
+        c00 = dot(c00, x, w0);
+        c01 = dot(c01, x, w1);
         x = v128.load_splat<i32>(a1);
-        c10 = i32x4.add(c10, i32x4.dot_i16x8_s(x, w0));
-        c11 = i32x4.add(c11, i32x4.dot_i16x8_s(x, w1));
+        c10 = dot(c10, x, w0);
+        c11 = dot(c11, x, w1);
         x = v128.load_splat<i32>(a2);
-        c20 = i32x4.add(c20, i32x4.dot_i16x8_s(x, w0));
-        c21 = i32x4.add(c21, i32x4.dot_i16x8_s(x, w1));
+        c20 = dot(c20, x, w0);
+        c21 = dot(c21, x, w1);
         x = v128.load_splat<i32>(a3);
-        c30 = i32x4.add(c30, i32x4.dot_i16x8_s(x, w0));
-        c31 = i32x4.add(c31, i32x4.dot_i16x8_s(x, w1));
+        c30 = dot(c30, x, w0);
+        c31 = dot(c31, x, w1);
         w += 16;
         a0 += 4;
         a1 += 4;
@@ -109,18 +115,18 @@ function panelPixels(
       let i = 0;
       for (; i + 2 <= pairs; i += 2) {
         let x = v128.load_splat<i32>(a);
-        c0 = i32x4.add(c0, i32x4.dot_i16x8_s(x, v128.load_ext<i8>(w)));
-        c1 = i32x4.add(c1, i32x4.dot_i16x8_s(x, v128.load_ext<i8>(w, 8)));
+        c0 = dot(c0, x, v128.load_ext<i8>(w));
+        c1 = dot(c1, x, v128.load_ext<i8>(w, 8));
         x = v128.load_splat<i32>(a, 4);
-        d0 = i32x4.add(d0, i32x4.dot_i16x8_s(x, v128.load_ext<i8>(w, 16)));
-        d1 = i32x4.add(d1, i32x4.dot_i16x8_s(x, v128.load_ext<i8>(w, 24)));
+        d0 = dot(d0, x, v128.load_ext<i8>(w, 16));
+        d1 = dot(d1, x, v128.load_ext<i8>(w, 24));
         w += 32;
         a += 8;
       }
       if (i < pairs) {
         const x = v128.load_splat<i32>(a);
-        c0 = i32x4.add(c0, i32x4.dot_i16x8_s(x, v128.load_ext<i8>(w)));
-        c1 = i32x4.add(c1, i32x4.dot_i16x8_s(x, v128.load_ext<i8>(w, 8)));
+        c0 = dot(c0, x, v128.load_ext<i8>(w));
+        c1 = dot(c1, x, v128.load_ext<i8>(w, 8));
         w += 16;
       }
     }

@@ -38,6 +38,16 @@ export function limit(x: v128, low: v128, high: v128): v128 {
   return f32x4.pmin(f32x4.pmax(x, low), high);
 }
 
+/**
+ * min(max(x, low), high) as Math.max and Math.min do it, NaN staying NaN and -0 below +0, for limits that are not
+ * -0. Comparing and selecting is half the instructions of f32x4.min and f32x4.max on x86.
+ */
+@inline
+export function limitFloats(x: v128, low: v128, high: v128): v128 {
+  const above = v128.bitselect(low, x, f32x4.le(x, low));
+  return v128.bitselect(high, above, f32x4.ge(above, high));
+}
+
 /** NaN becomes 0. */
 @inline
 export function withoutNaN(x: v128): v128 {

@@ -65,27 +65,44 @@ function powers(x: usize, rows: i32, quarter: i32): void {
   sumInto(at + 384, d0, d1);
 }
 
+@inline
+function least(x: v128): f32 {
+  const a = min(f32x4.extract_lane(x, 0), f32x4.extract_lane(x, 1));
+  return min(a, min(f32x4.extract_lane(x, 2), f32x4.extract_lane(x, 3)));
+}
+
+@inline
+function most(x: v128): f32 {
+  const a = max(f32x4.extract_lane(x, 0), f32x4.extract_lane(x, 1));
+  return max(a, max(f32x4.extract_lane(x, 2), f32x4.extract_lane(x, 3)));
+}
+
+/** Four chains, since f32x4.min and f32x4.max (which order -0 and +0) are long sequences on x86. */
 function extremes(x: usize, n: i32, into: usize): void {
-  let least: f32 = Infinity;
-  let most: f32 = -Infinity;
+  let l0 = f32x4.splat(Infinity), l1 = l0, l2 = l0, l3 = l0;
+  let h0 = f32x4.splat(-Infinity), h1 = h0, h2 = h0, h3 = h0;
   let i = 0;
-  if (n >= 4) {
-    let l = f32x4.splat(Infinity), h = f32x4.splat(-Infinity);
-    for (; i + 4 <= n; i += 4) {
-      const v = v128.load(x + (<usize>i << 2));
-      l = f32x4.min(l, v);
-      h = f32x4.max(h, v);
-    }
-    least = min(min(f32x4.extract_lane(l, 0), f32x4.extract_lane(l, 1)), min(f32x4.extract_lane(l, 2), f32x4.extract_lane(l, 3)));
-    most = max(max(f32x4.extract_lane(h, 0), f32x4.extract_lane(h, 1)), max(f32x4.extract_lane(h, 2), f32x4.extract_lane(h, 3)));
+  for (; i + 16 <= n; i += 16) {
+    const at = x + (<usize>i << 2);
+    const a = v128.load(at), b = v128.load(at, 16), c = v128.load(at, 32), d = v128.load(at, 48);
+    l0 = f32x4.min(l0, a);
+    h0 = f32x4.max(h0, a);
+    l1 = f32x4.min(l1, b);
+    h1 = f32x4.max(h1, b);
+    l2 = f32x4.min(l2, c);
+    h2 = f32x4.max(h2, c);
+    l3 = f32x4.min(l3, d);
+    h3 = f32x4.max(h3, d);
   }
+  let low = least(f32x4.min(f32x4.min(l0, l1), f32x4.min(l2, l3)));
+  let high = most(f32x4.max(f32x4.max(h0, h1), f32x4.max(h2, h3)));
   for (; i < n; i++) {
     const v = load<f32>(x + (<usize>i << 2));
-    least = min(least, v);
-    most = max(most, v);
+    low = min(low, v);
+    high = max(high, v);
   }
-  store<f64>(into, <f64>least);
-  store<f64>(into, <f64>most, 8);
+  store<f64>(into, <f64>low);
+  store<f64>(into, <f64>high, 8);
 }
 
 export function moments(x: usize, n: i32, into: usize): void {

@@ -88,26 +88,62 @@ function field(plane: usize, group: i32, perByte: i32, width: i32): v128 {
   return v128.and(i16x8.shr_u(word, (group % perByte) * width), i8x16.splat(<i8>mask));
 }
 
-function decodeBlock(from: usize, bits: i32, to: usize): void {
-  const offset: i32 = 1 << (bits - 1);
-  const half = i8x16.splat(<i8>offset);
+/** Inlined with constants, so that one group is a few loads, shifts and masks. */
+@inline
+function decodeGroup(from: usize, bits: i32, group: i32, to: usize): void {
   const pairs = from + (bits & 4 ? 64 : 0);
   const singles = pairs + (bits & 2 ? 32 : 0);
-  for (let group = 0; group < GROUPS_IN_BLOCK; group++) {
-    let u = i8x16.splat(0);
-    if (bits & 4) u = field(from, group, 2, 4);
-    if (bits & 2) u = v128.or(u, i16x8.shl(field(pairs, group, 4, 2), bits & 4));
-    if (bits & 1) u = v128.or(u, i16x8.shl(field(singles, group, 8, 1), bits & 6));
-    v128.store(to + (<usize>group << 4), i8x16.sub(u, half));
+  const half: i32 = 1 << (bits - 1);
+  let u = i8x16.splat(0);
+  if (bits & 4) u = field(from, group, 2, 4);
+  if (bits & 2) u = v128.or(u, i16x8.shl(field(pairs, group, 4, 2), bits & 4));
+  if (bits & 1) u = v128.or(u, i16x8.shl(field(singles, group, 8, 1), bits & 6));
+  v128.store(to + (<usize>group << 4), i8x16.sub(u, i8x16.splat(<i8>half)));
+}
+
+@inline
+function decodeBlocks(from: usize, length: usize, bits: i32, to: usize): void {
+  for (const end = to + length; to < end; to += BLOCK) {
+    decodeGroup(from, bits, 0, to);
+    decodeGroup(from, bits, 1, to);
+    decodeGroup(from, bits, 2, to);
+    decodeGroup(from, bits, 3, to);
+    decodeGroup(from, bits, 4, to);
+    decodeGroup(from, bits, 5, to);
+    decodeGroup(from, bits, 6, to);
+    decodeGroup(from, bits, 7, to);
+    from += <usize>bits << 4;
   }
+}
+
+/** One function per width: where the calls stand in one function, the optimizer folds them before it knows the width. */
+function decode2(from: usize, length: usize, to: usize): void {
+  decodeBlocks(from, length, 2, to);
+}
+function decode3(from: usize, length: usize, to: usize): void {
+  decodeBlocks(from, length, 3, to);
+}
+function decode4(from: usize, length: usize, to: usize): void {
+  decodeBlocks(from, length, 4, to);
+}
+function decode5(from: usize, length: usize, to: usize): void {
+  decodeBlocks(from, length, 5, to);
+}
+function decode6(from: usize, length: usize, to: usize): void {
+  decodeBlocks(from, length, 6, to);
+}
+function decode7(from: usize, length: usize, to: usize): void {
+  decodeBlocks(from, length, 7, to);
 }
 
 /** The inverse of encoding, for less than 8 bits; 8 bits are read in place. */
 export function decode(from: usize, length: usize, bits: i32, to: usize): void {
-  for (let i: usize = 0; i < length; i += BLOCK) {
-    decodeBlock(from, bits, to + i);
-    from += <usize>bits << 4;
-  }
+  if (bits == 2) decode2(from, length, to);
+  else if (bits == 3) decode3(from, length, to);
+  else if (bits == 4) decode4(from, length, to);
+  else if (bits == 5) decode5(from, length, to);
+  else if (bits == 6) decode6(from, length, to);
+  else decode7(from, length, to);
 }
 
 /** q [outChannels][taps][channels] -> packed. */
