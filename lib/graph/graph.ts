@@ -16,7 +16,9 @@
  * - MaxPool, AveragePool   kernel_shape, strides, dilations, pads as Conv; count_include_pad 0|1; ceil_mode 0|1
  * - GlobalAveragePool, Relu, Clip (low/high as attributes `clamp`), Concat (axis >= 0), Pad (pads 2*rank begin..end,
  *   value, mode), Flatten (axis), Transpose (perm), Reshape (shape: number[], 0 = copy, -1 = infer)
- * All other operators keep ONNX's inputs and attributes (of the model's opset).
+ * A ReduceMean over exactly the spatial axes is a GlobalAveragePool, with a Flatten where it drops them.
+ * All other operators keep ONNX's inputs and attributes (of the model's opset); in channels-last form axes that
+ * they name are those of their input, scales and sizes of Resize stay in ONNX's order.
  */
 
 export type Dtype =

@@ -1,0 +1,10 @@
+export * from './generated/onnx_pb.ts';
+export {
+  elementBits,
+  elementCount,
+  malformed,
+  type ReadOptions,
+  readModel,
+  readTensor,
+} from './reader.ts';
+export { type FileModel, type FileNode, type FileTensor, type FileValue, writeModel } from './writer.ts';
