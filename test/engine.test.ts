@@ -1,76 +1,15 @@
 import assert from 'node:assert/strict';
 import { compile, type Executor, quantizedValues, quantizerOf } from '../lib/engine/index.ts';
 import { type Lifetime, planMemory } from '../lib/engine/memory-plan.ts';
-import { SigmaQuantError } from '../lib/errors.ts';
-import type { Attribute, Graph, Tensor } from '../lib/graph/graph.ts';
-import { backends, checked, createKernels, type Kernels } from '../lib/kernels/index.ts';
+import type { SigmaQuantError } from '../lib/errors.ts';
+import type { Graph, Tensor } from '../lib/graph/index.ts';
+import { createKernels } from '../lib/kernels/index.ts';
 import { createReference } from '../lib/kernels/reference.ts';
-import type { Quantization, QuantizedLayer, Quantizer } from '../lib/quant/quantizer.ts';
 import { random, same } from './contract/support.ts';
 import { moving } from './engine/moving-arena.ts';
 import { image, Network, sampler } from './engine/network.ts';
-import { interpret, rne } from './engine/oracle.ts';
-
-/** Float sums of these little networks agree with float64 within this. */
-const TOLERANCE = 1e-4;
-
-const one = (name: string, tensor: Tensor) => new Map([[name, tensor]]);
-
-function close(actual: Tensor, expected: ArrayLike<number>, what: string): void {
-  assert.equal(actual.data.length, expected.length, what);
-  for (let i = 0; i < expected.length; i++) {
-    const value = Number(actual.data[i]);
-    assert.ok(Math.abs(value - expected[i]) < TOLERANCE, `${what}[${i}]: ${value}, expected ${expected[i]}`);
-  }
-}
-
-/** Quantizers from the ranges that the float network shows, and integers of mixed widths. */
-function quantizationOf(graph: Graph, input: Tensor): Quantization {
-  const values = interpret(graph, input);
-  const activations = new Map<string, Quantizer>();
-  quantizedValues(graph).forEach(({ value, nonNegativeByConstruction }, i) => {
-    const { data } = values.get(value)!;
-    const bits = i % 3 === 2 ? 6 : 8;
-    const high = 2 ** bits - 1;
-    const min = nonNegativeByConstruction ? 0 : Math.min(0, ...data);
-    const scale = Math.fround((Math.max(...data, 0.1) - min) / high);
-    activations.set(value, { bits, scale, zeroPoint: rne(-min / scale), low: 0, high });
-  });
-  const layers = new Map<string, QuantizedLayer>();
-  const layered = graph.nodes.filter(({ op }) => op === 'Conv' || op === 'Linear');
-  layered.forEach((node, i) => {
-    const weights = graph.constants.get(node.inputs[1])!;
-    const bias = graph.constants.get(node.inputs[2])!;
-    layers.set(node.name, integers(weights, bias.data as Float32Array, 2 + ((i * 3) % 7)));
-  });
-  return { activations, layers };
-}
-
-function integers({ shape, data }: Tensor, bias: Float32Array, bits: number): QuantizedLayer {
-  const w = data as Float32Array;
-  const depth = w.length / shape[0];
-  const scales = Float32Array.from({ length: shape[0] }, (_, n) => {
-    const row = w.subarray(n * depth, (n + 1) * depth);
-    return Math.max(...row.map(Math.abs)) / 2 ** (bits - 1);
-  });
-  const [low, high] = [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1];
-  const q = Int8Array.from(w, (x, i) =>
-    Math.min(Math.max(rne(x / scales[Math.trunc(i / depth)]), low), high),
-  );
-  return { bits, q, scales, bias };
-}
-
-async function availableKernels(): Promise<Kernels[]> {
-  const found: Kernels[] = [];
-  for (const create of Object.values(backends)) {
-    try {
-      found.push(checked(await create({})));
-    } catch (error) {
-      if (!(error instanceof SigmaQuantError && error.code === 'BACKEND_UNAVAILABLE')) throw error;
-    }
-  }
-  return found;
-}
+import { interpret } from './engine/oracle.ts';
+import { availableKernels, close, integers, one, quantizationOf } from './engine/support.ts';
 
 const available = await availableKernels();
 
@@ -340,99 +279,5 @@ describe('quantized values', () => {
     for (const other of logits) assert.deepEqual(other, logits[0]);
     assert.ok(available.some(({ backend }) => backend === 'reference'));
     assert.equal((await createKernels({ backend: 'reference' })).backend, 'reference');
-  });
-});
-
-describe('moves', () => {
-  const kernels = available.at(-1)!;
-  /** x [batch,2,3,2] of 0, 1, 2 ... through one node. */
-  function through(
-    op: string,
-    shape: readonly number[],
-    attributes: Record<string, Attribute>,
-    ints: number[][] = [],
-  ) {
-    const net = new Network();
-    net.type('x', ['batch', 2, 3, 2]);
-    const inputs = ['x', ...ints.map((values, i) => net.ints(`i${i}`, values))];
-    net.node(op, 'y', inputs, ['batch', ...shape], attributes);
-    const executor = compile(net.graph(['x'], ['y']), kernels);
-    const data = Float32Array.from({ length: 24 }, (_, i) => i);
-    const { y } = Object.fromEntries(
-      executor.run(one('x', { dtype: 'float32', shape: [2, 2, 3, 2], data }), ['y']),
-    );
-    executor.dispose();
-    assert.deepEqual([...y.shape], [2, ...shape]);
-    return [...(y.data as Float32Array)];
-  }
-
-  it('Transpose', () => {
-    assert.deepEqual(
-      through('Transpose', [2, 3, 2], { perm: [0, 3, 2, 1] }),
-      [0, 6, 2, 8, 4, 10, 1, 7, 3, 9, 5, 11, 12, 18, 14, 20, 16, 22, 13, 19, 15, 21, 17, 23],
-    );
-    assert.deepEqual(
-      through('Transpose', [3, 2, 2], { perm: [0, 2, 3, 1] }),
-      [0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11, 12, 18, 13, 19, 14, 20, 15, 21, 16, 22, 17, 23],
-    );
-  });
-
-  it('Slice: from the end, with steps, backwards', () => {
-    assert.deepEqual(
-      through('Slice', [2, 2, 1], {}, [
-        [0, 1],
-        [3, 2],
-        [2, 3],
-        [2, 1],
-      ]),
-      [1, 5, 7, 11, 13, 17, 19, 23],
-    );
-    assert.deepEqual(
-      through('Slice', [1, 3, 2], {}, [
-        [-1, 5],
-        [1000, -1000],
-        [1, 2],
-        [1, -1],
-      ]),
-      [10, 11, 8, 9, 6, 7, 22, 23, 20, 21, 18, 19],
-    );
-  });
-
-  it('Pad: with a value, and cropping', () => {
-    assert.deepEqual(
-      through('Pad', [1, 2, 3], { pads: [0, -1, 0, 1, 0, 0, -1, 0], mode: 'constant', value: 9 }),
-      [9, 6, 7, 9, 8, 9, 9, 18, 19, 9, 20, 21],
-    );
-  });
-
-  it('Reshape and Flatten are views: no memory at all', () => {
-    const net = new Network();
-    net.type('x', ['batch', 4, 4]);
-    net.node('Reshape', 'flat', ['x'], ['batch', 16], { shape: [0, -1] });
-    net.node('Relu', 'relu', ['flat'], ['batch', 16]);
-    net.node('Reshape', 'back', ['relu'], ['batch', 4, 4], { shape: [0, 4, 4] });
-    net.node('Clip', 'clipped', ['back'], ['batch', 4, 4], { clamp: [0, 6] });
-    const executor = compile(net.graph(['x'], ['clipped']), kernels);
-    assert.deepEqual(executor.memory(2), { planned: 128, withoutReuse: 128 }); // one buffer, in place
-    const data = Float32Array.from({ length: 16 }, (_, i) => i - 4);
-    const results = executor.run(one('x', { dtype: 'float32', shape: [1, 4, 4], data }), ['clipped']);
-    assert.deepEqual([...results.get('clipped')!.data], [...data.map((x) => Math.min(Math.max(x, 0), 6))]);
-    assert.equal(data[0], -4);
-    executor.dispose();
-  });
-
-  it('one-dimensional convolution, and weights that are computed', () => {
-    const net = new Network();
-    net.type('x', ['batch', 5, 1]);
-    const w = net.constant('w', [1, 3, 1], [1, 10, 100]);
-    const attributes = { strides: [2], dilations: [1], pads: [1, 1], group: 1 };
-    net.node('Conv', 'y', ['x', w], ['batch', 3, 1], attributes);
-    net.node('Relu', 'v', ['w'], [1, 3, 1]);
-    net.node('Conv', 'z', ['x', 'v'], ['batch', 3, 1], attributes);
-    const executor = compile(net.graph(['x'], ['y', 'z']), kernels);
-    const x: Tensor = { dtype: 'float32', shape: [1, 5, 1], data: Float32Array.of(1, 2, 3, 4, 5) };
-    const results = executor.run(one('x', x), ['y', 'z']);
-    for (const name of ['y', 'z']) assert.deepEqual([...results.get(name)!.data], [210, 432, 54]);
-    executor.dispose();
   });
 });

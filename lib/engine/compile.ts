@@ -1,12 +1,18 @@
 import { refuse, SigmaQuantError } from '../errors.ts';
-import type { Graph, Tensor, TensorData } from '../graph/graph.ts';
+import {
+  type Graph,
+  inferTypes,
+  type StaticType,
+  type Tensor,
+  type TensorData,
+  unsupportedNodes,
+} from '../graph/index.ts';
 import type { Kernels, Region } from '../kernels/kernels.ts';
 import type { Quantization, QuantizedLayer } from '../quant/quantizer.ts';
 import type { Compile, CompileOptions, Executor } from './engine.ts';
-import type { StaticType } from './model.ts';
 import { Model } from './model.ts';
 import type { Plan, PlanPort } from './plan.ts';
-import { batchOf, type Feeds, planFor, typesFor } from './planning.ts';
+import { batchOf, type Feeds, planFor } from './planning.ts';
 import { forget, type Stored } from './storage.ts';
 
 /** Plans kept: enough for the prefix and suffix of every layer of a deep network. */
@@ -17,6 +23,12 @@ const TYPES_LIMIT = 16;
 /** Graph must be channels-last. Throws UNSUPPORTED_OPERATOR naming the node. */
 export const compile: Compile = (graph, kernels, options = {}) => {
   if (graph.layout !== 'channels-last') refuse('a graph in channels-last form', 'graph', graph.layout);
+  const [unknown] = unsupportedNodes(graph);
+  if (unknown)
+    throw new SigmaQuantError(
+      'UNSUPPORTED_OPERATOR',
+      `Expected an operator that can be executed but received ${unknown.op} (node ${unknown.name}).`,
+    );
   return new PlannedExecutor(graph, kernels, options);
 };
 
@@ -72,7 +84,7 @@ class PlannedExecutor implements Executor {
     let types = this.#types.get(batch);
     if (!types) {
       if (this.#types.size >= TYPES_LIMIT) this.#types.clear();
-      this.#types.set(batch, (types = typesFor(this.graph, batch)));
+      this.#types.set(batch, (types = inferTypes(this.graph, batch)));
     }
     return types;
   }

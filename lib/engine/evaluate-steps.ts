@@ -1,5 +1,5 @@
 import { SigmaQuantError } from '../errors.ts';
-import type { Node, Tensor } from '../graph/graph.ts';
+import type { Node, Tensor, TensorData } from '../graph/graph.ts';
 import type { PlanBuilder } from './plan.ts';
 import type { Holder, Slot } from './storage.ts';
 
@@ -19,12 +19,10 @@ export function evaluateStep(plan: PlanBuilder, node: Node): void {
   const targets = node.outputs.map((name, i) => (plan.isRead(name) ? target(plan, node, i, moves) : null));
   const writes = targets.filter((stored): stored is Slot => stored !== null && stored.dtype !== 'tensor');
   plan.emit([...reads, ...writes], () => {
-    const results = model.evaluate(
-      node,
-      sources.map((read) => read()),
-    );
+    const inputs = sources.map((read) => read());
+    const results = model.evaluate(node, inputs);
     targets.forEach((stored, i) => {
-      if (stored?.dtype === 'tensor') stored.tensor = results[i];
+      if (stored?.dtype === 'tensor') stored.tensor = own(results[i], inputs);
       else if (stored) store(node, i, results[i], stored);
     });
   });
@@ -47,6 +45,13 @@ function target(plan: PlanBuilder, node: Node, index: number, moves: boolean): S
   const name = node.outputs[index];
   if (plan.type(name)?.dtype !== 'float32') return plan.holder(name);
   return moves && plan.quantizer(name) ? plan.byteOutput(node, index) : plan.floatOutput(node, index);
+}
+
+/** A result may share its input's memory, which the arena will give to others. */
+function own(result: Tensor, inputs: readonly (Tensor | null)[]): Tensor {
+  const buffer = (tensor: Tensor | null) => (ArrayBuffer.isView(tensor?.data) ? tensor.data.buffer : null);
+  const shares = buffer(result) !== null && inputs.some((input) => buffer(input) === buffer(result));
+  return shares ? { ...result, data: result.data.slice() as TensorData } : result;
 }
 
 function store(node: Node, index: number, result: Tensor, slot: Slot): void {

@@ -1,5 +1,5 @@
-import { refuse, SigmaQuantError } from '../errors.ts';
-import type { Dtype, Graph, Node, Tensor } from '../graph/graph.ts';
+import { refuse } from '../errors.ts';
+import { evaluateNode, type Graph, type Node, type Tensor } from '../graph/index.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import type { Quantization, QuantizedLayer, Quantizer } from '../quant/quantizer.ts';
 import { weightsShape } from './geometry.ts';
@@ -11,12 +11,6 @@ import {
   packFloat,
   packIntegers,
 } from './weights.ts';
-
-/** A type whose batch is bound. */
-export interface StaticType {
-  dtype: Dtype;
-  shape: readonly number[];
-}
 
 /** Integers, floats, or whatever comes in: moves do not compute. */
 export type Execution = 'integer' | 'float' | 'move';
@@ -110,11 +104,8 @@ export class Model {
   }
 
   /** One node by its table row, outside the kernels. */
-  evaluate(node: Node, _inputs: readonly (Tensor | null)[]): Tensor[] {
-    throw new SigmaQuantError(
-      'UNSUPPORTED_OPERATOR',
-      `Expected an operator with a kernel for node ${node.name} but received ${node.op}.`,
-    );
+  evaluate(node: Node, inputs: readonly (Tensor | null)[]): Tensor[] {
+    return evaluateNode(this.graph, node, inputs);
   }
 
   execution(node: Node): Execution {

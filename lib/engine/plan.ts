@@ -1,9 +1,10 @@
 import { SigmaQuantError } from '../errors.ts';
 import type { Node, Tensor } from '../graph/graph.ts';
+import type { StaticType } from '../graph/index.ts';
 import type { Region } from '../kernels/kernels.ts';
 import type { Quantizer } from '../quant/quantizer.ts';
 import { planMemory } from './memory-plan.ts';
-import type { Model, StaticType } from './model.ts';
+import type { Model } from './model.ts';
 import {
   type ByteSlot,
   byteLength,

@@ -1,9 +1,10 @@
 import { refuse, SigmaQuantError } from '../errors.ts';
 import type { Graph, Node, Tensor, ValueType } from '../graph/graph.ts';
+import type { StaticType } from '../graph/index.ts';
 import { evaluateStep } from './evaluate-steps.ts';
 import { floatSteps } from './float-steps.ts';
 import { integerSteps } from './integer-steps.ts';
-import type { Model, StaticType } from './model.ts';
+import type { Model } from './model.ts';
 import { moveSteps } from './move-steps.ts';
 import { type Plan, PlanBuilder, type PlanPort } from './plan.ts';
 import { byteSlot, floatSlot, type Slot, sizeOf } from './storage.ts';
@@ -28,17 +29,6 @@ export function batchOf(graph: Graph, feeds: Feeds): number {
     batch = shape[axis];
   }
   return batch ?? 1;
-}
-
-/** All types that are known before running, with the batch bound. */
-export function typesFor(graph: Graph, batch: number): ReadonlyMap<string, StaticType> {
-  const bound = new Map<string, StaticType>();
-  for (const [name, { dtype, shape }] of [
-    ...graph.inputs.map((port): [string, ValueType] => [port.name, port]),
-    ...graph.types,
-  ])
-    bound.set(name, { dtype, shape: shape.map((length) => (typeof length === 'string' ? batch : length)) });
-  return bound;
 }
 
 /** The nodes between feeds and fetches, in execution order. */

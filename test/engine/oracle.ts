@@ -168,6 +168,10 @@ function evaluate(
       const xr = real(x);
       return { shape, data: xr.data.map((v) => fround(1 / (1 + Math.exp(-v)))) };
     }
+    case 'Mul': {
+      const [l, r] = inputs.map(real);
+      return { shape, data: l.data.map((v, i) => fround(v * r.data[i])) };
+    }
     default:
       throw new Error(`the oracle does not know ${node.op}`);
   }
