@@ -128,17 +128,40 @@ export function interleave<T extends Elements>(
   pixels: number,
 ): void {
   const sample = channels * pixels;
-  for (let n = 0; n < batch; n++) {
-    if (channels === 3) interleaveThree(from, to, n * sample, pixels);
-    else copyPlane(from, to, channels, pixels, n * sample, pixels, 1, n * sample, 1, channels);
+  const words = channels === 3 && pixels % 4 === 0 && inWords(from) && inWords(to);
+  for (let n = 0, at = 0; n < batch; n++, at += sample) {
+    if (words) interleaveWords(from as Uint8Array, to as Uint8Array, at, pixels / 4);
+    else if (channels === 3 && from instanceof Float32Array)
+      interleaveThree(from, to as Float32Array, at, pixels);
+    else copyPlane(from, to, channels, pixels, at, pixels, 1, at, 1, channels);
   }
 }
 
-function interleaveThree(from: Elements, to: Elements, at: number, pixels: number): void {
+/** Floats alone: a loop that has seen one type of array is a third faster. */
+function interleaveThree(from: Float32Array, to: Float32Array, at: number, pixels: number): void {
   const [green, blue] = [at + pixels, at + 2 * pixels];
   for (let pixel = 0, target = at; pixel < pixels; pixel++, target += 3) {
     to[target] = from[at + pixel];
     to[target + 1] = from[green + pixel];
     to[target + 2] = from[blue + pixel];
+  }
+}
+
+const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
+
+const inWords = (array: Elements) =>
+  LITTLE_ENDIAN && array instanceof Uint8Array && array.byteOffset % 4 === 0;
+
+/** Four pixels of three bytes at a time: three words in, three words out. */
+function interleaveWords(from: Uint8Array, to: Uint8Array, at: number, words: number): void {
+  const source = new Int32Array(from.buffer, from.byteOffset + at, 3 * words);
+  const target = new Int32Array(to.buffer, to.byteOffset + at, 3 * words);
+  for (let i = 0; i < words; i++) {
+    const r = source[i];
+    const g = source[i + words];
+    const b = source[i + 2 * words];
+    target[3 * i] = (r & 255) | ((g & 255) << 8) | ((b & 255) << 16) | ((r & 0xff00) << 16);
+    target[3 * i + 1] = ((g >> 8) & 255) | (b & 0xff00) | (r & 0xff0000) | ((g & 0xff0000) << 8);
+    target[3 * i + 2] = ((b >> 16) & 255) | ((r >> 16) & 0xff00) | ((g >> 8) & 0xff0000) | (b & 0xff000000);
   }
 }

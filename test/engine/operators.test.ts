@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { compile, quantizedValues } from '../../lib/engine/index.ts';
+import { interleave } from '../../lib/engine/strided-copy.ts';
 import { type Attribute, evaluateNode, type Tensor } from '../../lib/graph/index.ts';
 import { same } from '../contract/support.ts';
 import { image, Network } from './network.ts';
@@ -138,6 +139,20 @@ describe('engine: moves', () => {
       through('Transpose', [3, 2, 2], { perm: [0, 2, 3, 1] }),
       [0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11, 12, 18, 13, 19, 14, 20, 15, 21, 16, 22, 17, 23],
     );
+  });
+
+  it('images of three channels, floats and bytes, whole words or not', () => {
+    for (const elements of [Float32Array, Uint8Array])
+      for (const pixels of [1, 8, 10]) {
+        const from = new elements(2 * 3 * pixels).map((_, i) => (i * 37) & 255);
+        const to = new elements(from.length);
+        interleave(from, to, 2, 3, pixels);
+        const expected = from.map((_, i) => {
+          const [n, pixel, channel] = [Math.trunc(i / 3 / pixels), Math.trunc(i / 3) % pixels, i % 3];
+          return from[(n * 3 + channel) * pixels + pixel];
+        });
+        assert.deepEqual(to, expected);
+      }
   });
 
   it('Slice: from the end, with steps, backwards', () => {

@@ -19,16 +19,27 @@ export function close(actual: Tensor, expected: ArrayLike<number>, what: string)
   }
 }
 
-/** Quantizers from the ranges that the float network shows, and integers of mixed widths. */
+/** Quantizers and integers of mixed widths, from the ranges that the float network shows. */
 export function quantizationOf(graph: Graph, input: Tensor): Quantization {
-  const values = interpret(graph, input);
+  return quantizationFrom(graph, interpret(graph, input), (i) => 2 + ((i * 3) % 7), 6);
+}
+
+/** As quantizationOf, from the values of the float network; every third activation has `third` bits. */
+export function quantizationFrom(
+  graph: Graph,
+  values: ReadonlyMap<string, { data: ArrayLike<unknown> }>,
+  bitsOf: (layer: number) => number,
+  third = 8,
+): Quantization {
   const activations = new Map<string, Quantizer>();
   quantizedValues(graph).forEach(({ value, nonNegativeByConstruction }, i) => {
-    const { data } = values.get(value)!;
-    const bits = i % 3 === 2 ? 6 : 8;
+    const data = Array.from(values.get(value)!.data, Number);
+    const bits = i % 3 === 2 ? third : 8;
     const high = 2 ** bits - 1;
-    const min = nonNegativeByConstruction ? 0 : Math.min(0, ...data);
-    const scale = Math.fround((Math.max(...data, 0.1) - min) / high);
+    const least = data.reduce((a, b) => Math.min(a, b), 0);
+    const min = nonNegativeByConstruction ? 0 : least;
+    const max = data.reduce((a, b) => Math.max(a, b), 0.1);
+    const scale = Math.fround((max - min) / high);
     activations.set(value, { bits, scale, zeroPoint: rne(-min / scale), low: 0, high });
   });
   const layers = new Map<string, QuantizedLayer>();
@@ -36,7 +47,7 @@ export function quantizationOf(graph: Graph, input: Tensor): Quantization {
   layered.forEach((node, i) => {
     const weights = graph.constants.get(node.inputs[1])!;
     const bias = graph.constants.get(node.inputs[2])!;
-    layers.set(node.name, integers(weights, bias.data as Float32Array, 2 + ((i * 3) % 7)));
+    layers.set(node.name, integers(weights, bias.data as Float32Array, bitsOf(i)));
   });
   return { activations, layers };
 }
@@ -46,7 +57,8 @@ export function integers({ shape, data }: Tensor, bias: Float32Array, bits: numb
   const depth = w.length / shape[0];
   const scales = Float32Array.from({ length: shape[0] }, (_, n) => {
     const row = w.subarray(n * depth, (n + 1) * depth);
-    return Math.max(...row.map(Math.abs)) / 2 ** (bits - 1);
+    // A dead channel has a scale all the same.
+    return Math.max(1e-6, ...row.map(Math.abs)) / 2 ** (bits - 1);
   });
   const [low, high] = [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1];
   const q = Int8Array.from(w, (x, i) =>
