@@ -10,8 +10,9 @@ export interface Executor {
   readonly graph: Graph;
   /**
    * feeds: value name -> tensor, network inputs or any intermediate value (float32; in a quantized executor a
-   * quantized value is fed as uint8). All have the same first dimension, the batch.
+   * quantized value is fed as uint8, or as float32 that is quantized first). Feeds are read in place. All have the same first dimension, the batch.
    * Returns the fetched values as copies that the caller owns; `into` gives buffers to be filled instead.
+   * Quantized values come as uint8, network outputs as float32.
    */
   run(
     feeds: ReadonlyMap<string, Tensor>,
@@ -19,7 +20,8 @@ export interface Executor {
     into?: ReadonlyMap<string, Tensor>,
   ): Map<string, Tensor>;
   /**
-   * Replaces a layer's float weights ([outChannels][taps][channels]) and bias until restored with null.
+   * Replaces a layer's float weights ([outChannels][taps][channels]) and bias until restored with null. Without
+   * `bias` the layer keeps its own; null means none.
    * Float executors only.
    */
   replaceWeights(layer: string, weights: Float32Array | null, bias?: Float32Array | null): void;
