@@ -1,0 +1,243 @@
+import { Command, CommanderError, Option } from 'commander';
+import { SigmaQuantError } from '../errors.ts';
+import { configFlags } from './config.ts';
+import { integer, layerWidth, list, number, shape } from './flags.ts';
+import type { Terminal } from './terminal.ts';
+
+/** 0 met, 3 to 5 the other verdicts, 2 bad arguments or input, 1 anything else, 130 interrupted. */
+export const EXIT_CODES = {
+  met: 0,
+  'resource-only': 3,
+  'accuracy-only': 4,
+  impossible: 5,
+  badInput: 2,
+  failure: 1,
+  interrupted: 130,
+} as const;
+
+export type Flags = Record<string, unknown>;
+/** Does the work of one command and says how it ended. Loaded only when asked for, so that --help is instant. */
+export type Action = (model: string, flags: Flags, terminal: Terminal) => Promise<number>;
+
+/** Columns of --help. */
+const LAYOUT = { helpWidth: 100 };
+
+function repeat<T>(parse: (text: string) => T): (text: string, before: T[] | undefined) => T[] {
+  return (text, before) => [...(before ?? []), parse(text)];
+}
+
+function common(command: Command): Command {
+  return command
+    .argument('<model>', 'ONNX file')
+    .option(
+      '--input-shape <NAME=DIMS>',
+      'shape of an input that the model leaves open: input=1x3x224x224',
+      repeat(shape),
+    )
+    .option('--threads <N>', 'threads; results do not depend on them', integer('threads'))
+    .addOption(new Option('--backend <NAME>', 'kernels to use').choices(['native', 'wasm', 'reference']))
+    .option('--config <FILE>', 'JSON file of options; flags win over it')
+    .option('--json', 'print one JSON document on stdout and nothing else');
+}
+
+function search(command: Command): Command {
+  return command
+    .option(
+      '--target <RESOURCE=LIMIT>',
+      'ceiling, may be repeated: size=25%, size=120kB, bits=2.6',
+      repeat((text) => text),
+    )
+    .option('--strategy <NAME>', 'how widths are chosen')
+    .option('--bits <LIST>', 'widths offered for weights, within 2..8', list('bits'))
+    .option('--activation-bits <N>', 'width of activations, 2..8', integer('activation-bits'))
+    .option('--free-ends', 'let the first and the last layer take fewer than 8 bits')
+    .option('--pin <LAYER=BITS>', 'give a layer this width, may be repeated', repeat(layerWidth))
+    .option('--seed <N>', 'seed of every random choice', integer('seed'));
+}
+
+function preprocessing(command: Command): Command {
+  return command
+    .option('--resize <WxH>', 'resize images to this size first')
+    .option('--crop <WxH>', 'then crop their centre')
+    .option('--scale <X>', 'then x * scale, for example 1/255')
+    .option('--mean <LIST>', 'then minus mean, one number or one per channel')
+    .option('--std <LIST>', 'then divided by std');
+}
+
+function quantizeCommand(command: Command): Command {
+  search(common(command.description('Choose a width for every layer and write the quantized network')));
+  command
+    .option('--calibration <DATA>', '.npz, folder of images or CIFAR binary; needs no labels (required)')
+    .option('--validation <DATA>', 'labelled samples that the search may look at')
+    .option('--evaluate <DATA>', 'labelled samples to judge on; without --validation half of them validate')
+    .option('--max-drop <POINTS>', 'floor: percentage points that may be lost', number('max-drop'))
+    .option('--min-accuracy <PERCENT>', 'floor: least accuracy', number('min-accuracy'))
+    .option('--min-sqnr <DB>', 'floor: least signal to quantization noise of the outputs', number('min-sqnr'))
+    .option('--metric <FILE.mjs>', 'module that exports a function scoring samples, instead of top-1');
+  preprocessing(command);
+  return command
+    .addOption(
+      new Option('--recovery <NAME>', 'how accuracy is recovered').choices([
+        'none',
+        'gptq',
+        'reconstruct',
+        'finetune',
+      ]),
+    )
+    .addOption(
+      new Option('--ranges <METHOD>', 'how activation ranges are chosen').choices([
+        'minmax',
+        'percentile',
+        'mse',
+        'entropy',
+      ]),
+    )
+    .option('--samples <N>', 'calibration samples at most', integer('samples'))
+    .option('--evaluations <N>', 'evaluations that the search may spend', integer('evaluations'))
+    .addOption(new Option('--opset <N>', 'opset of the exported file: 13 or 21').argParser(integer('opset')))
+    .option('--out <DIR>', 'folder to write (default: ./NAME.sigmaquant)')
+    .option('--force', 'replace an earlier output');
+}
+
+function build(run: (command: Command, model: string, flags: Flags) => void, version: string): Command {
+  const program = new Command('sigmaquant')
+    .description('Mixed-precision quantization of ONNX networks: every layer its own width, 2 to 8 bits')
+    .version(version)
+    .configureHelp(LAYOUT)
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 targets met, 3 only the ceilings hold, 4 only the accuracy floor holds, 5 neither,\n' +
+        '2 bad arguments or input, 1 anything else, 130 interrupted.\n' +
+        'With --json stdout holds one document; after an error it is { "error": { "code", "message" } }.',
+    );
+  const add = (name: string, configure: (command: Command) => Command) =>
+    configure(program.command(name))
+      .configureHelp(LAYOUT)
+      .allowExcessArguments(false)
+      .action((model: string, flags: Flags, command: Command) => run(command, model, flags));
+  add('quantize', quantizeCommand);
+  add('plan', (command) =>
+    search(common(command.description('Choose widths from the weights alone, without any data'))),
+  );
+  add('inspect', (command) =>
+    common(command.description('Show layers, operators and sizes; works for any operator')),
+  );
+  add('evaluate', (command) =>
+    preprocessing(common(command.description('Score a float network, or with --allocation a quantized one')))
+      .option('--evaluate <DATA>', 'labelled samples (required)')
+      .option('--allocation <PATH>', 'output folder of quantize, or its allocation.json')
+      .option('--metric <FILE.mjs>', 'module that exports a function scoring samples, instead of top-1')
+      .option('--samples <N>', 'samples at most', integer('samples')),
+  );
+  return program;
+}
+
+const ACTIONS: Record<string, () => Promise<Action>> = {
+  quantize: async () => (await import('./quantize.ts')).quantizeAction,
+  plan: async () => (await import('./plan.ts')).planAction,
+  inspect: async () => (await import('./inspect.ts')).inspectAction,
+  evaluate: async () => (await import('./evaluate.ts')).evaluateAction,
+};
+
+interface Chosen {
+  command: Command;
+  model: string;
+  flags: Flags;
+}
+
+function parse(argv: readonly string[], terminal: Terminal, version: string): Chosen {
+  let chosen: Chosen | undefined;
+  const program = build((command, model, flags) => {
+    chosen = { command, model, flags };
+  }, version);
+  for (const command of [program, ...program.commands])
+    command.exitOverride().configureOutput({ writeOut: (text) => terminal.out(text), writeErr: () => {} });
+  program.parse(argv, { from: 'user' });
+  if (!chosen) throw new SigmaQuantError('INVALID_ARGUMENT', 'Expected a command but received none.');
+  return chosen;
+}
+
+/** Runs one command line (without node and script) and returns its exit code; never throws. */
+export async function run(argv: readonly string[], terminal: Terminal, version: string): Promise<number> {
+  try {
+    let chosen = parse(argv, terminal, version);
+    const { config } = chosen.flags;
+    if (typeof config === 'string')
+      chosen = parse([...argv, ...configFlags(config, chosen.command, argv)], terminal, version);
+    const action = await ACTIONS[chosen.command.name()]();
+    return await action(chosen.model, chosen.flags, terminal);
+  } catch (error) {
+    return fail(error, argv, terminal);
+  }
+}
+
+/** Errors that the caller can mend by another argument or input. */
+const INPUT_CODES = new Set<string>([
+  'INVALID_ARGUMENT',
+  'MALFORMED_MODEL',
+  'UNSUPPORTED_OPERATOR',
+  'UNSUPPORTED_MODEL',
+  'DATA_MISMATCH',
+  'DATA_UNREADABLE',
+  'BACKEND_UNAVAILABLE',
+  'OUTPUT_EXISTS',
+]);
+
+/** By name, since a loader may give this file and a lazily loaded one a class each. */
+function isOurs(error: unknown): error is SigmaQuantError {
+  return error instanceof Error && error.name === 'SigmaQuantError' && 'code' in error;
+}
+
+/** One sentence on stderr; with --json also `{ "error": { code, message } }` as the document on stdout. */
+function fail(error: unknown, argv: readonly string[], terminal: Terminal): number {
+  if (error instanceof CommanderError && error.exitCode === 0) return 0;
+  terminal.clear();
+  if (terminal.signal.aborted && error === terminal.signal.reason) {
+    report('INTERRUPTED', 'Interrupted; nothing was written.', argv, terminal);
+    return EXIT_CODES.interrupted;
+  }
+  if (error instanceof CommanderError) {
+    report('INVALID_ARGUMENT', argumentSentence(error), argv, terminal);
+    return EXIT_CODES.badInput;
+  }
+  if (isOurs(error)) {
+    report(error.code, error.message, argv, terminal);
+    if (error.code === 'TARGET_UNREACHABLE') return EXIT_CODES.impossible;
+    return INPUT_CODES.has(error.code) ? EXIT_CODES.badInput : EXIT_CODES.failure;
+  }
+  const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined };
+  report('INTERNAL', message, argv, terminal);
+  if (stack) terminal.note(stack);
+  return EXIT_CODES.failure;
+}
+
+function report(code: string, message: string, argv: readonly string[], terminal: Terminal): void {
+  terminal.note(`sigmaquant: ${message}`);
+  if (argv.includes('--json')) terminal.out(`${JSON.stringify({ error: { code, message } })}\n`);
+}
+
+/** Commander's words as our sentence: *Expected a known option but received --tarjet (did you mean --target?).* */
+function argumentSentence(error: CommanderError): string {
+  const text = error.message.replace(/^error: /, '');
+  const hint = /\(Did you mean (one of )?(.*?)\?\)/s.exec(text);
+  const suggestion = hint ? ` (did you mean ${hint[2]}?)` : '';
+  const quoted = /'([^']*)'/.exec(text)?.[1] ?? '';
+  switch (error.code) {
+    case 'commander.unknownOption':
+      return `Expected a known option but received ${quoted}${suggestion}.`;
+    case 'commander.unknownCommand':
+      return `Expected quantize, plan, inspect or evaluate but received ${quoted}${suggestion}.`;
+    case 'commander.missingArgument':
+      return `Expected an argument for ${quoted} but received none.`;
+    case 'commander.optionMissingArgument':
+      return `Expected a value for ${quoted} but received none.`;
+    case 'commander.excessArguments':
+      return 'Expected one model but received more arguments (quote values that contain spaces).';
+    case 'commander.help':
+      return 'Expected a command (quantize, plan, inspect or evaluate) but received none; --help explains them.';
+    default: {
+      const sentence = text.replaceAll('\n', ' ');
+      return sentence.endsWith('.') ? sentence : `${sentence}.`;
+    }
+  }
+}

@@ -1,0 +1,73 @@
+import { modelName } from '../pipeline/files.ts';
+import type { QuantizeOptions } from '../pipeline/options.ts';
+import { quantize } from '../pipeline/quantize.ts';
+import type { AccuracyResult, QuantizeResult } from '../pipeline/result.ts';
+import { accuracyCells, layerTable } from '../report/layers.ts';
+import { bytes, duration, percent, significant } from '../report/numbers.ts';
+import { columns, textTable } from '../report/table.ts';
+import { defined, preprocessingOption, required, searchOptions } from './options.ts';
+import { type Action, EXIT_CODES, type Flags } from './program.ts';
+
+/** `sigmaquant quantize` */
+export const quantizeAction: Action = async (model, flags, terminal) => {
+  const options: QuantizeOptions = {
+    ...searchOptions(model, flags, terminal),
+    calibration: required(flags, 'calibration'),
+    out: `./${modelName(model)}.sigmaquant`,
+    ...quantizeFlags(flags),
+  };
+  const { artefacts: _, ...summary } = await quantize(options);
+  terminal.clear();
+  terminal.out(flags['json'] ? `${JSON.stringify(summary)}\n` : text(summary));
+  return EXIT_CODES[summary.verdict];
+};
+
+function quantizeFlags(flags: Flags): Partial<QuantizeOptions> {
+  const keys = [
+    'validation',
+    'evaluate',
+    'maxDrop',
+    'minAccuracy',
+    'minSqnr',
+    'metric',
+    'recovery',
+    'ranges',
+    'samples',
+    'evaluations',
+    'opset',
+    'out',
+    'force',
+  ];
+  const given = Object.fromEntries(keys.map((key) => [key, flags[key]]));
+  return defined({ ...given, preprocessing: preprocessingOption(flags) }) as Partial<QuantizeOptions>;
+}
+
+function text(result: Omit<QuantizeResult, 'artefacts'>): string {
+  const rows: string[][] = [];
+  const row = (title: string, accuracy: AccuracyResult | null) => {
+    if (accuracy) rows.push([title, accuracy.metric, ...accuracyCells(accuracy)]);
+  };
+  row('validation', result.validation);
+  row('judged, unseen', result.accuracy);
+  const { files, seconds } = result;
+  return [
+    layerTable(result.layers),
+    textTable({
+      columns: columns('samples', 'metric', '>float', '>quantized', '>drop', '>95 % of the drop', '>count'),
+      rows,
+    }),
+    [
+      `weights  ${bytes(result.weightBytes)} of ${bytes(result.floatBytes)} (${percent((100 * result.weightBytes) / result.floatBytes, 1)}), ${significant(result.averageBits)} bits on average`,
+      `verdict  ${result.verdict}`,
+      ...result.warnings.map((warning) => `note     ${warning}`),
+      ...result.binding.slice(0, 5).map(({ layer, reason }) => `binding  ${layer}: ${reason}`),
+      `search   ${result.strategy}, ${result.evaluations} evaluations, ${duration(seconds.total)} on ${result.backend} (${result.isa}, ${result.threads} threads)`,
+      ...(files
+        ? [`files    ${files.model}`, `         ${files.allocation}`, `         ${files.report}`]
+        : []),
+    ].join('\n'),
+    '',
+  ]
+    .join('\n\n')
+    .replace(/\n\n$/, '\n');
+}

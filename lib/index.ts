@@ -1,0 +1,19 @@
+export type { Progress, RangeMethod, WorkOptions } from './analysis/analysis.ts';
+export type { Batch, BatchOptions, Dataset, Preprocessing } from './data/index.ts';
+export { fromIterable, openDataset } from './data/index.ts';
+export { type ErrorCode, SigmaQuantError } from './errors.ts';
+export type { AllocationFile } from './export/allocation.ts';
+export { type EvaluateOptions, type EvaluateResult, evaluate } from './pipeline/evaluate.ts';
+export { type InspectOptions, type InspectResult, inspect } from './pipeline/inspect.ts';
+export type { MetricFunction, MetricInput, MetricOutput } from './pipeline/metric.ts';
+export type { DataSource, ModelSource, QuantizeOptions } from './pipeline/options.ts';
+export { type PlanOptions, type PlanResult, plan } from './pipeline/plan.ts';
+export { quantize } from './pipeline/quantize.ts';
+export type {
+  AccuracyResult,
+  Artefacts,
+  LayerResult,
+  OutputFiles,
+  QuantizeResult,
+  QuantizeSummary,
+} from './pipeline/result.ts';

@@ -1,0 +1,188 @@
+import { join } from 'node:path';
+import type { Allocation, Ceiling, Measurement } from '../allocate/allocate.ts';
+import type { LayerProfile } from '../analysis/analysis.ts';
+import { ALLOCATION_VERSION, type AllocationFile, serializeAllocation } from '../export/allocation.ts';
+import { ortModel } from '../export/ort.ts';
+import { checkReadBack } from '../export/read-back.ts';
+import type { Layer } from '../graph/graph.ts';
+import { writeModel } from '../onnx/index.ts';
+import type { Quantization } from '../quant/quantizer.ts';
+import { markdownReport } from '../report/markdown.ts';
+import { commandOf } from './command.ts';
+import { writeDirectory } from './files.ts';
+import { type OpenedModel, sha256 } from './model.ts';
+import { DEFAULTS, type QuantizeOptions } from './options.ts';
+import { costOf } from './resources.ts';
+import type { AccuracyResult, Artefacts, OutputFiles } from './result.ts';
+import type { Roles, Samples } from './samples.ts';
+import type { Floor } from './search.ts';
+import { toolVersion } from './version.ts';
+
+const NAMES = { model: 'model.onnx', allocation: 'allocation.json', report: 'report.md' } as const;
+export const OUTPUT_NAMES: readonly string[] = Object.values(NAMES);
+/** Stands for infinities and NaN in files: JSON has none. */
+const LARGEST = Number.MAX_VALUE;
+
+export interface Outcome {
+  options: QuantizeOptions;
+  model: OpenedModel;
+  layers: readonly Layer[];
+  /** Of all layers, those that stay in float too. */
+  floatBytes: number;
+  ceilings: readonly Ceiling[];
+  profiles: readonly LayerProfile[];
+  roles: Roles;
+  calibrationSamples: number;
+  quantization: Quantization;
+  floatNodes: readonly string[];
+  allocation: Allocation;
+  floor: Floor | null;
+  validation: AccuracyResult;
+  accuracy: AccuracyResult | null;
+}
+
+/** Everything that is written, in memory; the exported file has been read back and holds the same integers. */
+export async function makeArtefacts(outcome: Outcome): Promise<Artefacts> {
+  const { options, model, quantization } = outcome;
+  const preprocessing = options.preprocessing ?? {};
+  const opset = (options.opset ?? DEFAULTS.opset) as 13 | 21;
+  const metadata = new Map([
+    ['sigmaquant.version', toolVersion()],
+    ['sigmaquant.source', JSON.stringify({ name: model.name, sha256: model.sha256 })],
+    ['sigmaquant.preprocessing', JSON.stringify(preprocessing)],
+  ]);
+  const bytes = writeModel(ortModel(model.graph, quantization, { opset, metadata }));
+  checkReadBack(bytes, quantization);
+  const allocation = await allocationOf(outcome, { profile: 'ort', opset, sha256: sha256(bytes) });
+  const report = markdownReport({ allocation, command: commandOf(options), fileBytes: bytes.length });
+  return { model: bytes, allocation, report };
+}
+
+async function allocationOf(
+  outcome: Outcome,
+  exported: { profile: string; opset: number; sha256: string },
+): Promise<AllocationFile> {
+  const { options, model, allocation, ceilings, floor, validation, accuracy } = outcome;
+  return {
+    version: ALLOCATION_VERSION,
+    tool: { name: 'sigmaquant', version: toolVersion() },
+    model: { name: model.name, sha256: model.sha256 },
+    exported: { file: NAMES.model, ...exported },
+    seed: options.seed ?? DEFAULTS.seed,
+    strategy: options.strategy!,
+    recovery: options.recovery ?? DEFAULTS.recovery,
+    ranges: options.ranges ?? DEFAULTS.ranges,
+    preprocessing: { ...options.preprocessing } as AllocationFile['preprocessing'],
+    targets: ceilings.map(({ resource, limit, text }) => ({
+      resource,
+      limit,
+      text,
+    })),
+    floor: floor && { text: floor.text, maxDrop: finite(floor.maxDrop) },
+    verdict: allocation.verdict,
+    binding: allocation.binding.map(({ layer, reason }) => ({ layer, reason })),
+    reachable: allocation.reachable && {
+      cost: finiteCost(allocation.reachable.cost),
+      measurement: finiteMeasurement(allocation.reachable.measurement),
+    },
+    cost: finiteCost(allocation.cost),
+    floatBytes: outcome.floatBytes,
+    validation,
+    accuracy,
+    data: await dataOf(outcome),
+    layers: layerRows(outcome),
+    quantizers: [...outcome.quantization.activations].map(([value, quantizer]) => ({ value, ...quantizer })),
+    floatNodes: outcome.floatNodes.map((name) => ({
+      name,
+      op: model.graph.nodes.find((node) => node.name === name)?.op ?? '',
+    })),
+    evaluations: allocation.evaluations,
+    trace: allocation.trace.map((step) => ({
+      phase: step.phase,
+      moves: step.moves.map(({ layer, from, to }) => ({ layer, from, to })),
+      reason: step.reason,
+      cost: finiteCost(step.cost),
+      measurement: finiteMeasurement(step.measurement),
+      kept: step.kept,
+    })),
+  };
+}
+
+function layerRows({ layers, profiles, allocation }: Outcome): AllocationFile['layers'] {
+  const cost = costOf(layers);
+  return layers.map(({ name, op, parameters, macs, weights, outChannels }, index) => {
+    const widths = allocation.widths.get(name)!;
+    return {
+      name,
+      op,
+      parameters,
+      weightCount: weights.length,
+      outChannels,
+      macs,
+      sigma: profiles[index].sigma,
+      weights: widths.weights,
+      activations: widths.activations,
+      weightBytes: cost.layerCost(name, widths, 'weightBytes'),
+    };
+  });
+}
+
+async function dataOf({
+  roles,
+  calibrationSamples,
+  validation,
+  accuracy,
+}: Outcome): Promise<AllocationFile['data']> {
+  const source = async (samples: Samples | null, count: number) =>
+    samples && { name: samples.dataset.name, samples: count, sha256: await samples.dataset.fingerprint() };
+  return {
+    calibration: await source(roles.calibration, calibrationSamples),
+    validation: await source(roles.validation, validation.samples),
+    judged: await source(roles.judged, accuracy?.samples ?? 0),
+  };
+}
+
+function finite(value: number): number {
+  return Number.isFinite(value) ? value : Math.sign(value || 1) * LARGEST;
+}
+
+function finiteCost(cost: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(cost).map(([name, value]) => [name, finite(value)]));
+}
+
+function finiteMeasurement(measurement: Measurement | null): Measurement | null {
+  return (
+    measurement && {
+      drop: finite(measurement.drop),
+      accuracy: finite(measurement.accuracy),
+      divergence: finite(measurement.divergence),
+    }
+  );
+}
+
+export function outputFiles(directory: string): OutputFiles {
+  return {
+    directory,
+    model: join(directory, NAMES.model),
+    allocation: join(directory, NAMES.allocation),
+    report: join(directory, NAMES.report),
+  };
+}
+
+/** All files or none. Throws OUTPUT_EXISTS, INVALID_ARGUMENT where the path cannot be written. */
+export async function writeArtefacts(
+  directory: string,
+  { model, allocation, report }: Artefacts,
+  force: boolean,
+  signal?: AbortSignal,
+): Promise<void> {
+  await writeDirectory(
+    directory,
+    {
+      [NAMES.model]: model,
+      [NAMES.allocation]: serializeAllocation(allocation),
+      [NAMES.report]: report,
+    },
+    { force, ...(signal ? { signal } : {}) },
+  );
+}

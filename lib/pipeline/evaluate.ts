@@ -1,0 +1,135 @@
+import { stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Preprocessing } from '../data/dataset.ts';
+import { compile } from '../engine/index.ts';
+import { SigmaQuantError } from '../errors.ts';
+import { type AllocationFile, parseAllocation } from '../export/allocation.ts';
+import { quantizationOf } from '../export/read-back.ts';
+import { createKernels } from '../kernels/index.ts';
+import type { BackendName, Isa } from '../kernels/kernels.ts';
+import { OUTPUT_NAMES } from './artefacts.ts';
+import { readBytes } from './files.ts';
+import { paired } from './interval.ts';
+import { loadMetric, type MetricFunction } from './metric.ts';
+import { executable, type OpenedModel, openModel, sha256 } from './model.ts';
+import { type CommonOptions, checkOptions, type DataSource } from './options.ts';
+import type { AccuracyResult } from './result.ts';
+import { openSamples, sampleInput } from './samples.ts';
+import { batchSize, createScorer } from './scoring.ts';
+import { accuracyOf } from './search.ts';
+
+export interface EvaluateOptions extends CommonOptions {
+  evaluate: DataSource;
+  /** Output folder of `quantize`, or the `allocation.json` in it: its integers are scored against the float model. */
+  allocation?: string;
+  /** With an allocation, the preprocessing stored there is the default. */
+  preprocessing?: Preprocessing;
+  metric?: string | MetricFunction;
+  /** Samples at most. */
+  samples?: number;
+}
+
+/** The document of `evaluate --json`. */
+export interface EvaluateResult {
+  model: string;
+  metric: string;
+  samples: number;
+  /** Percent. */
+  float: number;
+  /** Null without an allocation. */
+  quantized: AccuracyResult | null;
+  backend: BackendName;
+  isa: Isa;
+  threads: number;
+  seconds: number;
+}
+
+/** Scores a float network, and with `allocation` the quantized one beside it, on labelled samples. */
+export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult> {
+  const started = performance.now();
+  checkOptions({ samples: options.samples });
+  options.signal?.throwIfAborted();
+  const model = await openModel(options);
+  const graph = executable(model);
+  const input = sampleInput(model.graph);
+  const stored = options.allocation === undefined ? null : await openAllocation(options.allocation, model);
+  const metric = options.metric === undefined ? null : await loadMetric(options.metric);
+  const preprocessing =
+    options.preprocessing ?? (stored?.allocation.preprocessing as Preprocessing | undefined) ?? {};
+  const dataset = await openSamples(options.evaluate, input, preprocessing);
+  if (!dataset.labelled && !metric)
+    throw new SigmaQuantError(
+      'DATA_MISMATCH',
+      `Expected labels or a metric for evaluate but received ${dataset.name} without labels.`,
+    );
+  const kernels = await createKernels({
+    backend: options.backend,
+    isa: options.isa,
+    threads: options.threads,
+  });
+  try {
+    const macs = model.layers.reduce((sum, layer) => sum + layer.macs, 0);
+    const scorer = await createScorer(compile(graph, kernels), {
+      ...options,
+      samples: { dataset, size: dataset.size },
+      input,
+      outputs: graph.outputs,
+      batch: batchSize(macs, input),
+      metric,
+      limit: options.samples,
+    });
+    let quantized: AccuracyResult | null = null;
+    if (stored) {
+      const quantization = quantizationOf(stored.bytes);
+      quantized = accuracyOf(scorer, await scorer.score(compile(graph, kernels, { quantization }), options));
+    }
+    return {
+      model: model.name,
+      metric: scorer.metric,
+      samples: scorer.samples,
+      float: paired(scorer.float, scorer.float).float,
+      quantized,
+      backend: kernels.backend,
+      isa: kernels.isa,
+      threads: kernels.threads,
+      seconds: Math.round(performance.now() - started) / 1000,
+    };
+  } finally {
+    kernels.dispose();
+  }
+}
+
+/** The allocation and the file it belongs to; both must be of this float model. */
+async function openAllocation(
+  path: string,
+  model: OpenedModel,
+): Promise<{ allocation: AllocationFile; bytes: Uint8Array }> {
+  const folder = await isFolder(path);
+  const file = folder ? join(path, OUTPUT_NAMES[1]) : path;
+  const allocation = parseAllocation(Buffer.from(await readBytes(file, 'allocation')).toString('utf8'));
+  if (allocation.model.sha256 !== model.sha256)
+    throw new SigmaQuantError(
+      'INVALID_ARGUMENT',
+      `Expected the float model ${allocation.model.name} that the allocation was made from but received another file (${model.name}).`,
+    );
+  if (!allocation.exported)
+    throw new SigmaQuantError(
+      'INVALID_ARGUMENT',
+      'Expected an allocation with an exported model but received none.',
+    );
+  const bytes = await readBytes(join(dirname(file), allocation.exported.file), 'the exported model');
+  if (sha256(bytes) !== allocation.exported.sha256)
+    throw new SigmaQuantError(
+      'INVALID_ARGUMENT',
+      `Expected the exported model that the allocation names but received another ${allocation.exported.file}.`,
+    );
+  return { allocation, bytes };
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch {
+    return false;
+  }
+}

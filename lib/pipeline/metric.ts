@@ -1,0 +1,47 @@
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { refuse, SigmaQuantError } from '../errors.ts';
+
+/** One output of the network for a batch: [count][...shape]. */
+export interface MetricOutput {
+  name: string;
+  shape: readonly number[];
+  data: Float32Array;
+}
+
+export interface MetricInput {
+  count: number;
+  outputs: readonly MetricOutput[];
+  /** The float network's outputs on the same samples. */
+  reference: readonly MetricOutput[];
+  labels: Int32Array | null;
+}
+
+/** One score per sample, higher is better; a score of 1 counts as 100 %. Called once per batch. */
+export type MetricFunction = (input: MetricInput) => ArrayLike<number> | Promise<ArrayLike<number>>;
+
+/** Imports FILE.mjs, which exports one function as default or as `metric`. Throws INVALID_ARGUMENT. */
+export async function loadMetric(metric: string | MetricFunction): Promise<MetricFunction> {
+  if (typeof metric === 'function') return metric;
+  let module: Record<string, unknown>;
+  try {
+    module = await import(pathToFileURL(resolve(metric)).href);
+  } catch (error) {
+    throw new SigmaQuantError(
+      'INVALID_ARGUMENT',
+      `Expected a module that can be imported for metric but received ${JSON.stringify(metric)}: ${(error as Error).message}.`,
+      { cause: error },
+    );
+  }
+  const exported = module['default'] ?? module['metric'];
+  if (typeof exported !== 'function') refuse('a module that exports one function', 'metric', metric);
+  return exported as MetricFunction;
+}
+
+/** Scores of a batch, checked: one finite number per sample. */
+export async function scoresOf(metric: MetricFunction, input: MetricInput): Promise<Float64Array> {
+  const scores = Float64Array.from(await metric(input));
+  if (scores.length !== input.count || !scores.every(Number.isFinite))
+    refuse(`${input.count} finite scores`, 'the result of metric', scores);
+  return scores;
+}

@@ -1,0 +1,127 @@
+import type { RangeMethod, WorkOptions } from '../analysis/analysis.ts';
+import type { Dataset, Preprocessing } from '../data/dataset.ts';
+import { refuse } from '../errors.ts';
+import type { BackendName, Isa } from '../kernels/kernels.ts';
+import type { MetricFunction } from './metric.ts';
+
+/** A path (`.npz`, `.npy`, CIFAR binary, folder of images) or any `Dataset`. */
+export type DataSource = string | Dataset;
+
+/** A path, or bytes with the name that reports shall print. */
+export type ModelSource = string | { name: string; bytes: Uint8Array };
+
+/** What every command takes. */
+export interface CommonOptions extends WorkOptions {
+  model: ModelSource;
+  /** Shapes of inputs whose dimensions the model leaves open: name -> dimensions. */
+  inputShapes?: Readonly<Record<string, readonly number[]>>;
+  backend?: BackendName;
+  isa?: Isa;
+  /** Default: physical cores. Results do not depend on it. */
+  threads?: number;
+}
+
+/** What decides widths; shared by `quantize` and `plan`. */
+export interface SearchOptions extends CommonOptions {
+  /** Ceilings: `size=25%`, `size=120kB`, `bits=2.6`, ... */
+  targets?: readonly string[];
+  /** Name of an allocation strategy; the default is the one that wins on our test bed. */
+  strategy?: string;
+  /** Widths offered for weights, within 2..8; default 2, 3, 4, 5, 6, 8. */
+  bits?: readonly number[];
+  /** Width of activations, 2..8; default 8. */
+  activationBits?: number;
+  /** Lets the first and the last layer (8 bits otherwise) take any offered width. */
+  freeEnds?: boolean;
+  /** Layer name -> the width it must have. */
+  pins?: Readonly<Record<string, number>>;
+  seed?: number;
+}
+
+export interface QuantizeOptions extends SearchOptions {
+  calibration: DataSource;
+  /** Labelled samples that the search may look at. */
+  validation?: DataSource;
+  /** Labelled samples to judge on; without `validation` a seeded half of them becomes validation. */
+  evaluate?: DataSource;
+  preprocessing?: Preprocessing;
+  /** Percentage points that may be lost against float, on validation. */
+  maxDrop?: number;
+  /** Least accuracy on validation, percent. */
+  minAccuracy?: number;
+  /** Least signal to quantization noise of the outputs on validation, decibels. */
+  minSqnr?: number;
+  /** Replaces top-1: a function, or the path of a module that exports one as default or as `metric`. */
+  metric?: string | MetricFunction;
+  recovery?: string;
+  /** How activation ranges are chosen; default mse. */
+  ranges?: RangeMethod;
+  /** Calibration samples at most; default 512. */
+  samples?: number;
+  /** Evaluations that the search may spend; default 40. */
+  evaluations?: number;
+  /** Opset of the exported file, 13 or 21 (default). */
+  opset?: number;
+  /** Folder to write; nothing is written without it. */
+  out?: string;
+  /** Replaces an earlier output. */
+  force?: boolean;
+  /** The command that the report prints; made from the options where absent. */
+  command?: string;
+}
+
+export const WIDTHS = { low: 2, high: 8 } as const;
+/** Widths of the first and last layer, and of their inputs, unless freed. */
+export const END_BITS = 8;
+export const DEFAULT_BITS: readonly number[] = [2, 3, 4, 5, 6, 8];
+
+export const DEFAULTS = {
+  ranges: 'mse',
+  recovery: 'gptq',
+  opset: 21,
+  seed: 0,
+  /** Second-order rounding gains little from more (method.md measured 256). */
+  samples: 512,
+  /** Calibration samples on which single layers are measured. */
+  profileSamples: 128,
+  evaluations: 40,
+  /** Input patches per layer and sample that enter its Hessian. */
+  patches: 64,
+  /** How far phase 1 of `sigma` may miss a target: a fifth of a ceiling, two points of the floor. */
+  buffer: { cost: 0.2, drop: 2 },
+} as const;
+
+function width(value: number, name: string): number {
+  if (!(Number.isInteger(value) && value >= WIDTHS.low && value <= WIDTHS.high))
+    refuse(`a whole number from ${WIDTHS.low} to ${WIDTHS.high}`, name, value);
+  return value;
+}
+
+/** Offered widths, ascending, each once. Throws INVALID_ARGUMENT. */
+export function offeredBits(bits: readonly number[] | undefined): number[] {
+  const list = [...new Set(bits ?? DEFAULT_BITS)].sort((a, b) => a - b);
+  if (list.length === 0) refuse('at least one width', 'bits', 'an empty list');
+  for (const value of list) width(value, 'bits');
+  return list;
+}
+
+/** Checks plain numbers before any long work. Throws INVALID_ARGUMENT. */
+export function checkOptions(options: Partial<QuantizeOptions>): void {
+  const { activationBits, samples, evaluations, maxDrop, minAccuracy, minSqnr, seed, opset } = options;
+  if (activationBits !== undefined) width(activationBits, 'activation-bits');
+  for (const [layer, bits] of Object.entries(options.pins ?? {})) width(bits, `the width of layer ${layer}`);
+  for (const [name, value] of Object.entries({ samples, evaluations }))
+    if (value !== undefined && !(Number.isInteger(value) && value >= 1))
+      refuse('a whole number above 0', name, value);
+  if (seed !== undefined && !(Number.isInteger(seed) && seed >= 0 && seed <= 0xffffffff))
+    refuse('a whole number from 0 to 4294967295', 'seed', seed);
+  if (maxDrop !== undefined && !(maxDrop >= 0 && maxDrop <= 100))
+    refuse('0 to 100 percentage points', 'max-drop', maxDrop);
+  if (minAccuracy !== undefined && !(minAccuracy >= 0 && minAccuracy <= 100))
+    refuse('0 to 100 percent', 'min-accuracy', minAccuracy);
+  if (minSqnr !== undefined && !Number.isFinite(minSqnr)) refuse('a number of decibels', 'min-sqnr', minSqnr);
+  const floors = [maxDrop, minAccuracy, minSqnr].filter((value) => value !== undefined);
+  if (floors.length > 1)
+    refuse('one floor', 'max-drop, min-accuracy and min-sqnr', `${floors.length} of them`);
+  if (opset !== undefined && opset !== 13 && opset !== 21) refuse('13 or 21', 'opset', opset);
+}

@@ -1,0 +1,91 @@
+import type { Verdict } from '../allocate/allocate.ts';
+import type { AllocationFile } from '../export/allocation.ts';
+import type { BackendName, Isa } from '../kernels/kernels.ts';
+
+export interface LayerResult {
+  name: string;
+  op: 'Conv' | 'Linear';
+  parameters: number;
+  /** Per sample. */
+  macs: number;
+  /** Population standard deviation of the folded weights. */
+  sigma: number;
+  /** Width of the weights. */
+  weights: number;
+  /** Width of the input. */
+  activations: number;
+}
+
+export interface AccuracyResult {
+  metric: string;
+  /** Percent; null for SQNR, where float is the reference itself. */
+  float: number | null;
+  /** Percent; decibels for SQNR. */
+  quantized: number;
+  /** float - quantized, percentage points. */
+  drop: number | null;
+  /** Paired 95 % interval of the drop. */
+  interval: [number, number] | null;
+  samples: number;
+}
+
+export interface Seconds {
+  total: number;
+  calibrate: number;
+  profile: number;
+  allocate: number;
+  /** Making integers; part of neither profile nor allocate here. */
+  recover: number;
+  /** Scoring validation and judged samples. */
+  evaluate: number;
+}
+
+/** Paths of what was written. */
+export interface OutputFiles {
+  directory: string;
+  model: string;
+  allocation: string;
+  report: string;
+}
+
+/** The document of `quantize --json`. */
+export interface QuantizeSummary {
+  model: string;
+  layers: LayerResult[];
+  averageBits: number;
+  floatBytes: number;
+  weightBytes: number;
+  /** Bytes of the exported file. */
+  fileBytes: number;
+  /** Judged once, on samples that the search never saw; null without such samples. */
+  accuracy: AccuracyResult | null;
+  validation: AccuracyResult;
+  verdict: Verdict;
+  /** Sentences on what a careful reader should know: a floor that the judged samples miss, unreadable images, ... */
+  warnings: string[];
+  binding: AllocationFile['binding'];
+  reachable: AllocationFile['reachable'];
+  strategy: string;
+  recovery: string;
+  backend: BackendName;
+  isa: Isa;
+  threads: number;
+  seconds: Seconds;
+  evaluations: number;
+  /** Null where no `out` was given. */
+  files: OutputFiles | null;
+}
+
+/** What the files hold, also where none is written. */
+export interface Artefacts {
+  /** ONNX, profile `ort`. */
+  model: Uint8Array;
+  allocation: AllocationFile;
+  /** Markdown. */
+  report: string;
+}
+
+export interface QuantizeResult extends QuantizeSummary {
+  /** Not part of the JSON document. */
+  artefacts: Artefacts;
+}
