@@ -7,14 +7,16 @@ import { MATRICES } from './ops/matrices.ts';
 import { MOVEMENTS } from './ops/movement.ts';
 import type { Form, Known, Operator } from './ops/operator.ts';
 import { POOLS } from './ops/pooling.ts';
+import { QUANTIZED } from './ops/quantized.ts';
 import { REDUCTIONS } from './ops/reductions.ts';
+import { RESIZES } from './ops/resize.ts';
 import { SHAPES } from './ops/shapes.ts';
 
 export type { Form, Known, Operator };
 
 /** Every operator that can be executed, by its ONNX name (and `Linear`). */
 export const OPERATORS: ReadonlyMap<string, Operator> = new Map(
-  [ELEMENTWISE, CONVOLUTIONS, POOLS, SHAPES, MOVEMENTS, REDUCTIONS, MATRICES].flatMap((rows) =>
+  [ELEMENTWISE, CONVOLUTIONS, POOLS, SHAPES, MOVEMENTS, REDUCTIONS, MATRICES, QUANTIZED, RESIZES].flatMap((rows) =>
     Object.entries(rows),
   ),
 );
