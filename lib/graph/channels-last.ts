@@ -32,6 +32,8 @@ class LayoutPass {
   /** Names under which values exist in each layout; values of rank < 3 count as ONNX's. */
   readonly #first = new Map<string, string>();
   readonly #last = new Map<string, string>();
+  /** Of values whose sizes are not known: spatial operators keep their input's rank. */
+  readonly #ranks = new Map<string, number>();
   /** Transposes of the result, by output. */
   readonly #transposes = new Map<string, { source: string; perm: readonly number[] }>();
 
@@ -68,7 +70,8 @@ class LayoutPass {
   }
 
   #rank(value: string): number | undefined {
-    return (this.#constants.get(value) ?? this.#graph.types.get(value))?.shape.length;
+    const type = this.#constants.get(value) ?? this.#graph.types.get(value);
+    return type?.shape.length ?? this.#ranks.get(value);
   }
 
   #isLast(value: string | undefined): boolean {
@@ -170,6 +173,7 @@ class LayoutPass {
     const inputs = node.inputs.map((name, i) =>
       permuted.includes(i) && name !== '' ? this.#asLast(name, node) : this.#asFirst(name),
     );
+    for (const output of node.outputs) this.#ranks.set(output, this.#rank(node.inputs[0])!);
     this.#emit(node, inputs, () => 'last');
   }
 

@@ -23,9 +23,15 @@ export interface ImportOptions {
   acceptQuantized?: boolean;
 }
 
-/** Operator sets whose meaning the table knows. */
-const OLDEST_OPSET = 7;
+/** Operator sets whose meaning the table knows, but for the operators below. */
+const OLDEST_OPSET = 1;
 const NEWEST_OPSET = 21;
+/** The set that gave operators their present meaning (numpy's broadcasting above all), and those that had another. */
+const REFORM = 7;
+const REFORMED = new Set([
+  ...['Add', 'Sub', 'Mul', 'Div', 'Pow', 'And', 'Or', 'Xor', 'Equal', 'Greater', 'Less', 'PRelu', 'Gemm'],
+  ...['BatchNormalization', 'Dropout', 'Upsample', 'Pad', 'Cast', 'Concat', 'Reshape', 'Split', 'Tile'],
+]);
 /** What a nameless first dimension is called. */
 const BATCH = 'batch';
 
@@ -51,6 +57,12 @@ function rawGraph(model: ModelProto, { inputShapes = {} }: ImportOptions): Graph
     throw new SigmaQuantError(
       'UNSUPPORTED_MODEL',
       `Expected operator set ${OLDEST_OPSET} to ${NEWEST_OPSET} but received ${version ?? 'none'}.`,
+    );
+  const older = opset < REFORM ? proto.node.find(({ opType }) => REFORMED.has(opType)) : undefined;
+  if (older)
+    throw new SigmaQuantError(
+      'UNSUPPORTED_MODEL',
+      `Expected operator set ${REFORM} or later for node ${JSON.stringify(older.name)} (${older.opType}) but received ${opset}.`,
     );
   const constants = new Map<string, Tensor>();
   for (const tensor of proto.initializer) {

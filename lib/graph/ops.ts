@@ -16,8 +16,8 @@ export type { Form, Known, Operator };
 
 /** Every operator that can be executed, by its ONNX name (and `Linear`). */
 export const OPERATORS: ReadonlyMap<string, Operator> = new Map(
-  [ELEMENTWISE, CONVOLUTIONS, POOLS, SHAPES, MOVEMENTS, REDUCTIONS, MATRICES, QUANTIZED, RESIZES].flatMap((rows) =>
-    Object.entries(rows),
+  [ELEMENTWISE, CONVOLUTIONS, POOLS, SHAPES, MOVEMENTS, REDUCTIONS, MATRICES, QUANTIZED, RESIZES].flatMap(
+    (rows) => Object.entries(rows),
   ),
 );
 

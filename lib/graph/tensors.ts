@@ -65,9 +65,15 @@ export function numbers(tensor: Tensor): ArrayLike<number> {
   const { dtype, data } = tensor;
   if (dtype === 'float16') return Float64Array.from(data as Uint16Array, float16ToNumber);
   if (dtype === 'bfloat16') return Float64Array.from(data as Uint16Array, bfloat16ToNumber);
-  if (dtype === 'string') return Float64Array.from(data as string[], Number);
+  if (dtype === 'string') return Float64Array.from(data as string[], parsed);
   if (isWide(dtype)) return Float64Array.from(data as ArrayLike<bigint> as never, Number);
   return data as Float32Array;
+}
+
+/** Infinity is written in several ways. */
+function parsed(text: string): number {
+  const infinite = /^\s*([+-]?)inf(inity)?\s*$/i.exec(text);
+  return infinite ? Number(`${infinite[1]}Infinity`) : Number(text);
 }
 
 /** A tensor of `dtype` from numbers; fractions are cut off for integer types, which wrap. */

@@ -18,12 +18,7 @@ function rangeOf(node: Node, dtype: Dtype): readonly [number, number] {
 }
 
 /** The element of a scale or zero point that belongs to element i of x: one for all, or one per place on an axis. */
-function along(
-  node: Node,
-  tensor: Tensor | null,
-  x: readonly number[],
-  axis: number,
-): (i: number) => number {
+function along(node: Node, tensor: Tensor | null, x: readonly number[], axis: number): (i: number) => number {
   if (!tensor) return () => 0;
   const values = numbers(tensor);
   if (values.length === 1) return () => values[0];
@@ -197,9 +192,7 @@ const qLinearMatMul: Operator = {
     const [a, scaleA, zeroA, b, scaleB, zeroB, scaleY, zeroY] = inputs.map((_, i) => need(node, inputs, i));
     const product = productOf(node, a.shape, b.shape);
     const sums = multiply(product, centred(node, a, zeroA, -2), centred(node, b, zeroB, -1));
-    return [
-      requantized(node, sums, product.shape, { a: scaleA, b: scaleB, out: scaleY, axis: -1 }, zeroY),
-    ];
+    return [requantized(node, sums, product.shape, { a: scaleA, b: scaleB, out: scaleY, axis: -1 }, zeroY)];
   },
 };
 

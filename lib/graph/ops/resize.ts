@@ -61,7 +61,12 @@ function axesOf(
 }
 
 /** The one scale of keep_aspect_ratio_policy (opset 18); null for `stretch`. */
-function keptScale(node: Node, axes: readonly number[], x: readonly number[], sizes: readonly number[]): number | null {
+function keptScale(
+  node: Node,
+  axes: readonly number[],
+  x: readonly number[],
+  sizes: readonly number[],
+): number | null {
   const policy = text(node, 'keep_aspect_ratio_policy', 'stretch');
   if (policy === 'stretch') return null;
   const scales = axes.map((axis, i) => sizes[i] / x[axis]);
@@ -72,7 +77,8 @@ function keptScale(node: Node, axes: readonly number[], x: readonly number[], si
 function coordinate(mode: string, { from, to, scale, region }: Axis, place: number): number {
   switch (mode) {
     case 'align_corners':
-      return to > 1 ? (place * (from - 1)) / (to - 1) : 0;
+      // The exact length, which scales that are no fraction of it do not round.
+      return from * scale > 1 ? (place * (from - 1)) / (from * scale - 1) : 0;
     case 'asymmetric':
       return place / scale;
     case 'pytorch_half_pixel':
@@ -127,11 +133,14 @@ function tapsOf(node: Node, axis: Axis, opset: number): Taps[] {
     if (axis.scale === 1 && to === from && transformation !== 'tf_crop_and_resize')
       return { places: [place], weights: [1] };
     const at = coordinate(transformation, axis, place);
-    if (transformation === 'tf_crop_and_resize' && (at < 0 || at > from - 1)) return { places: [], weights: [] };
+    if (transformation === 'tf_crop_and_resize' && (at < 0 || at > from - 1))
+      return { places: [], weights: [] };
     if (mode === 'nearest') return { places: [inside(nearest(rounding, at))], weights: [1] };
     const floor = Math.floor(at);
     const cubes = mode === 'cubic';
-    const weights = cubes ? cubic(at - floor, number(node, 'cubic_coeff_a', -0.75)) : [1 - (at - floor), at - floor];
+    const weights = cubes
+      ? cubic(at - floor, number(node, 'cubic_coeff_a', -0.75))
+      : [1 - (at - floor), at - floor];
     const places = weights.map((_, i) => floor + i - (cubes ? 1 : 0));
     if (number(node, 'exclude_outside', 0) === 1) exclude(places, weights, from);
     return { places: places.map(inside), weights };
@@ -169,7 +178,9 @@ const resize: Operator = {
     }
     const strides = stridesOf(shape);
     const out = Float64Array.from(data, (value, i) => {
-      const extrapolated = missing.some((map, axis) => map[Math.floor(i / strides[axis]) % shape[axis]] === 1);
+      const extrapolated = missing.some(
+        (map, axis) => map[Math.floor(i / strides[axis]) % shape[axis]] === 1,
+      );
       return extrapolated ? outside : integer ? roundEven(value) : value;
     });
     return [fromNumbers(x.dtype, shape, out)];
