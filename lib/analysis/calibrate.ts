@@ -5,7 +5,7 @@ import { SigmaQuantError } from '../errors.ts';
 import type { Layer, Tensor } from '../graph/graph.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import type { Calibrate, CalibrateOptions, Calibration, ValueStatistics } from './analysis.ts';
-import { feedBatches } from './feeds.ts';
+import { feedBatches, repeatedRun } from './feeds.ts';
 import { createPace } from './pace.ts';
 import { layerShape, PatchSums } from './patches.ts';
 
@@ -73,8 +73,10 @@ async function gatherMoments(
   const fetches = [...new Set([...values, ...layers.flatMap(({ input, output }) => [input, output])])];
   const into = new Float64Array(6);
   let samples = 0;
-  for await (const { feeds, count } of feedBatches(graph, data, options)) {
-    const fetched = executor.run(feeds, fetches);
+  const run = repeatedRun(executor, fetches);
+  for await (const batch of feedBatches(graph, data, options)) {
+    const { count } = batch;
+    const fetched = run(batch);
     for (const name of values) {
       kernels.moments(floats(fetched, name), into);
       moments.set(name, joined(moments.get(name), into, floats(fetched, name).length));
@@ -105,11 +107,12 @@ async function gatherHistograms(
   const statistics = new Map([...moments].map(([name, known]) => [name, emptyHistogram(name, known)]));
   const fetches = [...statistics.keys()];
   let samples = total(data, options);
-  for await (const { feeds, count } of feedBatches(executor.graph, data, options)) {
-    const fetched = executor.run(feeds, fetches);
+  const run = repeatedRun(executor, fetches);
+  for await (const batch of feedBatches(executor.graph, data, options)) {
+    const fetched = run(batch);
     for (const [name, { low, high, counts }] of statistics)
       kernels.histogram(floats(fetched, name), low, high, counts);
-    samples += count;
+    samples += batch.count;
     options.onProgress?.('calibrate', samples, 2 * total(data, options));
   }
   return statistics;

@@ -1,4 +1,5 @@
 import type { Batch, Dataset } from '../data/dataset.ts';
+import type { Executor } from '../engine/index.ts';
 import { SigmaQuantError } from '../errors.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
 import type { WorkOptions } from './analysis.ts';
@@ -43,6 +44,20 @@ export async function* feedBatches(
     left -= count;
     if (left <= 0) return;
   }
+}
+
+/** Runs an executor again and again for the same values, into the same buffers while the batch stays as large. */
+export function repeatedRun(
+  executor: Executor,
+  fetches: readonly string[],
+): (batch: FedBatch) => ReadonlyMap<string, Tensor> {
+  let fetched: Map<string, Tensor> | undefined;
+  let last = 0;
+  return ({ feeds, count }) => {
+    fetched = executor.run(feeds, fetches, count === last ? fetched : undefined);
+    last = count;
+    return fetched;
+  };
 }
 
 /** Which of `size` indices to take for exactly `samples` evenly spaced ones. */

@@ -6,7 +6,7 @@ import type { Kernels } from '../kernels/kernels.ts';
 import type { QuantizedLayer } from '../quant/quantizer.ts';
 import { dequantizeWeights } from '../quant/weights.ts';
 import type { LayerProfile, WorkOptions } from './analysis.ts';
-import { feedBatches } from './feeds.ts';
+import { feedBatches, repeatedRun } from './feeds.ts';
 import { OutputDivergence, outputKinds } from './outputs.ts';
 import { pause } from './pace.ts';
 import { weightProfile } from './weight-profile.ts';
@@ -55,8 +55,9 @@ export async function profile(
   try {
     const batch = await batchSize(executor, layers, data, fetches, options);
     let done = 0;
-    for await (const { feeds, count } of feedBatches(graph, data, { ...options, batch })) {
-      const cached = new Map<string, Tensor>([...feeds, ...executor.run(feeds, fetches)]);
+    const run = repeatedRun(executor, fetches);
+    for await (const fed of feedBatches(graph, data, { ...options, batch })) {
+      const cached = new Map<string, Tensor>([...fed.feeds, ...run(fed)]);
       for (const [i, layer] of layers.entries()) {
         const prefix = new Map(cuts[i].map((name) => [name, cached.get(name)!]));
         for (const bits of widths) {
@@ -64,7 +65,7 @@ export async function profile(
           await pause(signal);
           sums[i].get(bits)!.add(cached, runWith(executor, layer, made, prefix, outputs));
         }
-        done += count / layers.length;
+        done += fed.count / layers.length;
         options.onProgress?.('profile', done, Math.min(options.samples, data.size ?? options.samples));
       }
     }
