@@ -76,14 +76,7 @@ function quantizeCommand(command: Command): Command {
     .option('--metric <FILE.mjs>', 'module that exports a function scoring samples, instead of top-1');
   preprocessing(command);
   return command
-    .addOption(
-      new Option('--recovery <NAME>', 'how accuracy is recovered').choices([
-        'none',
-        'gptq',
-        'reconstruct',
-        'finetune',
-      ]),
-    )
+    .addOption(new Option('--recovery <NAME>', 'how accuracy is recovered').choices(['none', 'gptq']))
     .addOption(
       new Option('--ranges <METHOD>', 'how activation ranges are chosen').choices([
         'minmax',

@@ -99,6 +99,7 @@ export const allocationSchema = z
     verdict: z.enum(['met', 'accuracy-only', 'resource-only', 'impossible']),
     binding: z.array(binding).describe('Layers that stand in the way of a missed target, worst first.'),
     reachable: z.strictObject({ cost, measurement }).nullable(),
+    warnings: z.array(z.string()).describe('What a careful reader should know beside the verdict.'),
     cost,
     floatBytes: natural,
     validation: accuracy,

@@ -17,6 +17,7 @@ import type { AccuracyResult, Artefacts, OutputFiles } from './result.ts';
 import type { Roles, Samples } from './samples.ts';
 import type { Floor } from './search.ts';
 import { toolVersion } from './version.ts';
+import { warningsOf } from './warnings.ts';
 
 const NAMES = { model: 'model.onnx', allocation: 'allocation.json', report: 'report.md' } as const;
 export const OUTPUT_NAMES: readonly string[] = Object.values(NAMES);
@@ -39,6 +40,8 @@ export interface Outcome {
   floor: Floor | null;
   validation: AccuracyResult;
   accuracy: AccuracyResult | null;
+  /** Null where outputs are not classes. */
+  classes: number | null;
 }
 
 /** Everything that is written, in memory; the exported file has been read back and holds the same integers. */
@@ -63,6 +66,7 @@ async function allocationOf(
   exported: { profile: string; opset: number; sha256: string },
 ): Promise<AllocationFile> {
   const { options, model, allocation, ceilings, floor, validation, accuracy } = outcome;
+  const data = await dataOf(outcome);
   return {
     version: ALLOCATION_VERSION,
     tool: { name: 'sigmaquant', version: toolVersion() },
@@ -85,11 +89,12 @@ async function allocationOf(
       cost: finiteCost(allocation.reachable.cost),
       measurement: finiteMeasurement(allocation.reachable.measurement),
     },
+    warnings: warningsOf({ ...outcome, data }),
     cost: finiteCost(allocation.cost),
     floatBytes: outcome.floatBytes,
     validation,
     accuracy,
-    data: await dataOf(outcome),
+    data,
     layers: layerRows(outcome),
     quantizers: [...outcome.quantization.activations].map(([value, quantizer]) => ({ value, ...quantizer })),
     floatNodes: outcome.floatNodes.map((name) => ({

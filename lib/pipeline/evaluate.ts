@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Preprocessing } from '../data/dataset.ts';
+import type { Dataset, Preprocessing } from '../data/dataset.ts';
 import { compile } from '../engine/index.ts';
 import { SigmaQuantError } from '../errors.ts';
 import { type AllocationFile, parseAllocation } from '../export/allocation.ts';
@@ -14,7 +14,7 @@ import { loadMetric, type MetricFunction } from './metric.ts';
 import { executable, type OpenedModel, openModel, sha256 } from './model.ts';
 import { type CommonOptions, checkOptions, type DataSource } from './options.ts';
 import type { AccuracyResult } from './result.ts';
-import { openSamples, sampleInput } from './samples.ts';
+import { openSamples, type Samples, sampleInput } from './samples.ts';
 import { batchSize, createScorer } from './scoring.ts';
 import { accuracyOf } from './search.ts';
 
@@ -71,12 +71,11 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult
     const macs = model.layers.reduce((sum, layer) => sum + layer.macs, 0);
     const scorer = await createScorer(compile(graph, kernels), {
       ...options,
-      samples: { dataset, size: dataset.size },
+      samples: firstSamples(dataset, options.samples),
       input,
       outputs: graph.outputs,
       batch: batchSize(macs, input),
       metric,
-      limit: options.samples,
     });
     let quantized: AccuracyResult | null = null;
     if (stored) {
@@ -97,6 +96,11 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult
   } finally {
     kernels.dispose();
   }
+}
+
+function firstSamples(dataset: Dataset, limit = Number.POSITIVE_INFINITY): Samples {
+  if (limit >= (dataset.size ?? Number.POSITIVE_INFINITY)) return { dataset, size: dataset.size };
+  return { dataset, size: Math.min(limit, dataset.size ?? limit), select: (index) => index < limit };
 }
 
 /** The allocation and the file it belongs to; both must be of this float model. */

@@ -29,7 +29,6 @@ import type { AccuracyResult, Artefacts, QuantizeResult, Seconds } from './resul
 import { assignRoles, type Roles, type Samples, sampleInput } from './samples.ts';
 import { batchSize, classesOf, createScorer, type Scorer } from './scoring.ts';
 import { accuracyOf, type Candidate, createCandidate, type Floor, floorOf, measurementOf } from './search.ts';
-import { warningsOf } from './warnings.ts';
 
 const STAGES = ['calibrate', 'profile', 'allocate', 'recover', 'evaluate'] as const;
 type Stage = (typeof STAGES)[number];
@@ -150,6 +149,7 @@ async function run(job: Job): Promise<QuantizeResult> {
     floor,
     validation,
     accuracy,
+    classes: classesOf(graph.outputs),
   });
   const { out } = options;
   if (out !== undefined) await writeArtefacts(out, artefacts, options.force ?? false, job.work.signal);
@@ -204,9 +204,21 @@ function profileJob({ graph, layers, kernels, roles, choices, batch, work }: Job
   return profile(graph, layers, kernels, roles.calibration.dataset, recovery.quantize, {
     ...work,
     widths,
-    samples: DEFAULTS.profileSamples,
+    samples: profileSamples(layers, widths.length),
     batch,
   });
+}
+
+/**
+ * As many samples as the budget of multiply-accumulates pays for: for each sample, every layer at every width runs
+ * what comes after it.
+ */
+function profileSamples(layers: readonly Layer[], widths: number): number {
+  let after = 0;
+  let perSample = 0;
+  for (const { macs } of layers.toReversed()) perSample += widths * (after += macs);
+  const { least, most, macs } = DEFAULTS.profile;
+  return Math.max(least, Math.min(most, Math.floor(macs / Math.max(1, perSample))));
 }
 
 function widest(choices: readonly LayerChoice[]): Widths {
@@ -252,7 +264,7 @@ async function judge(job: Job, float: Executor, candidate: Candidate): Promise<A
 }
 
 function summarize(
-  { options, kernels, roles, graph }: Job,
+  { options, kernels }: Job,
   artefacts: Artefacts,
   out: string | undefined,
   seconds: Seconds,
@@ -276,7 +288,7 @@ function summarize(
     accuracy: allocation.accuracy,
     validation: allocation.validation!,
     verdict: allocation.verdict,
-    warnings: warningsOf(roles, allocation, classesOf(graph.outputs)),
+    warnings: allocation.warnings,
     binding: allocation.binding,
     reachable: allocation.reachable,
     strategy: options.strategy!,

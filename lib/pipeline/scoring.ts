@@ -50,8 +50,6 @@ export interface ScorerOptions extends WorkOptions {
   metric: MetricFunction | null;
   /** SQNR is what the floor is about, even where outputs are classes. */
   sqnr?: boolean;
-  /** Samples at most. */
-  limit?: number;
 }
 
 interface Reference {
@@ -78,7 +76,6 @@ export async function createScorer(float: Executor, options: ScorerOptions): Pro
 
   async function* batches(stage: string, work: WorkOptions): AsyncGenerator<[Batch, number]> {
     const { dataset, select, size } = options.samples;
-    const limit = options.limit ?? Number.POSITIVE_INFINITY;
     let done = 0;
     let index = 0;
     const common = {
@@ -91,8 +88,7 @@ export async function createScorer(float: Executor, options: ScorerOptions): Pro
       work.signal?.throwIfAborted();
       yield [batch, index++];
       done += batch.count;
-      work.onProgress?.(stage, done, Math.min(limit, size ?? done));
-      if (done >= limit) return;
+      work.onProgress?.(stage, done, size ?? done);
     }
   }
 

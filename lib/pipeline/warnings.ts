@@ -1,29 +1,67 @@
 import type { AllocationFile } from '../export/allocation.ts';
-import { floorWarning } from '../report/markdown.ts';
+import type { AccuracyResult } from './result.ts';
 import type { Roles, Samples } from './samples.ts';
+import type { Floor } from './search.ts';
 
 /** A float network that does no better than this times chance was most likely fed wrongly. */
 const CHANCE_FACTOR = 1.5;
 /** Unreadable samples that are named. */
 const NAMED = 3;
 
+export interface Judgement {
+  roles: Roles;
+  data: AllocationFile['data'];
+  floor: Floor | null;
+  validation: AccuracyResult;
+  accuracy: AccuracyResult | null;
+  /** Null where outputs are not classes. */
+  classes: number | null;
+}
+
 /** What a careful reader should know beside the verdict. */
-export function warningsOf(roles: Roles, allocation: AllocationFile, classes: number | null): string[] {
+export function warningsOf(judgement: Judgement): string[] {
+  return [
+    ...missedFloor(judgement),
+    ...chance(judgement),
+    ...sharedSamples(judgement),
+    ...unreadable(judgement.roles),
+  ];
+}
+
+/** The floor is about validation; where the judged samples miss it, that is said beside the verdict. */
+function missedFloor({ floor, validation, accuracy }: Judgement): string[] {
+  if (!floor || validation.drop === null || accuracy?.drop == null) return [];
+  if (validation.drop > floor.maxDrop || accuracy.drop <= floor.maxDrop) return [];
+  return [
+    `The judged samples lose ${accuracy.drop.toFixed(2)} points, more than the ${floor.maxDrop.toFixed(2)} of the floor that validation held.`,
+  ];
+}
+
+function chance({ classes, validation: { metric, float } }: Judgement): string[] {
+  if (!classes || metric !== 'top-1' || float === null || float >= (CHANCE_FACTOR * 100) / classes) return [];
+  return [
+    `The float network is right on ${float.toFixed(1)} % of the validation samples, little better than chance: check --scale, --mean and --std, and the labels.`,
+  ];
+}
+
+/** By content: the same file under two names is found too. Halves of one set share no sample. */
+function sharedSamples({ roles, data: { calibration, validation, judged } }: Judgement): string[] {
   const warnings: string[] = [];
-  const floor = floorWarning(allocation);
-  if (floor) warnings.push(floor);
-  const { validation } = allocation;
-  if (classes && validation?.metric === 'top-1' && validation.float! < (CHANCE_FACTOR * 100) / classes)
-    warnings.push(
-      `The float network is right on ${validation.float!.toFixed(1)} % of the validation samples, little better than chance: check --scale, --mean and --std, and the labels.`,
-    );
-  const sets = new Set([roles.calibration, roles.validation, roles.judged].filter((role) => role !== null));
-  for (const dataset of new Set([...sets].map((samples: Samples) => samples.dataset))) {
-    const unreadable = dataset.unreadable ?? [];
-    if (unreadable.length > 0)
-      warnings.push(
-        `Left out ${unreadable.length} unreadable samples of ${dataset.name}: ${unreadable.slice(0, NAMED).join(', ')}${unreadable.length > NAMED ? ', ...' : ''}.`,
-      );
-  }
+  if (judged && calibration?.sha256 === judged.sha256)
+    warnings.push('Calibration and judged samples come from the same data: none of them is unseen.');
+  if (judged && !roles.judged?.select && validation?.sha256 === judged.sha256)
+    warnings.push('Validation and judged samples are the same data: the search has seen all of them.');
   return warnings;
+}
+
+function unreadable(roles: Roles): string[] {
+  const used = [roles.calibration, roles.validation, roles.judged].filter((role) => role !== null);
+  return [...new Set(used.map(({ dataset }: Samples) => dataset))].flatMap(
+    ({ name, unreadable: list = [] }) =>
+      list.length === 0
+        ? []
+        : [
+            `Left out ${list.length} unreadable samples of ${name}: ${list.slice(0, NAMED).join(', ')}${list.length > NAMED ? ', ...' : ''}.`,
+          ],
+  );
 }

@@ -60,8 +60,7 @@ function verdict(allocation: AllocationFile): string {
     `**Verdict: ${allocation.verdict}** - ${VERDICTS[allocation.verdict]}`,
     `Asked for: ${asked.length === 0 ? 'nothing in particular; the knee of the front was taken' : asked.map((text) => `\`${text}\``).join(', ')}.`,
   ];
-  const warning = floorWarning(allocation);
-  if (warning) lines.push(`**Note:** ${warning}`);
+  for (const warning of allocation.warnings) lines.push(`**Note:** ${warning}`);
   if (allocation.reachable)
     lines.push(
       `Closest reachable: ${costText(allocation.reachable.cost)}${
@@ -79,14 +78,6 @@ function verdict(allocation: AllocationFile): string {
         .join('\n'),
     );
   return lines.join('\n\n');
-}
-
-/** The floor is about validation; where the judged half misses it, that is said beside the verdict. */
-export function floorWarning(allocation: AllocationFile): string | null {
-  const { accuracy, floor } = allocation;
-  if (!floor || accuracy?.drop == null || accuracy.float === null) return null;
-  if (accuracy.drop <= floor.maxDrop) return null;
-  return `The judged samples lose ${signed(accuracy.drop)} points, more than the ${significant(floor.maxDrop)} of the floor that validation held.`;
 }
 
 function costText(cost: Readonly<Record<string, number>>): string {
