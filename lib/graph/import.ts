@@ -190,9 +190,16 @@ function inputPort(info: ValueInfoProto, given: readonly number[] | undefined): 
   if (dims === null || open > 0)
     throw new SigmaQuantError(
       'UNSUPPORTED_MODEL',
-      `Expected fixed sizes behind the batch for input ${JSON.stringify(name)} but received ${dims === null ? 'no shape' : `[${dims.map((size) => size ?? '?').join(', ')}]`}; give them with --input-shape ${name}=1x3x224x224.`,
+      `Expected fixed sizes behind the batch for input ${JSON.stringify(name)} but received ${dims === null ? 'no shape' : `[${dims.map((size) => size ?? '?').join(', ')}]`}; give them with --input-shape ${name}=${example(dims)}.`,
     );
   return { name, dtype, shape: dims.map((size) => size ?? BATCH) };
+}
+
+/** A shape as one would write it: the batch is 1, what else is open 224. */
+function example(dims: readonly (Dimension | null)[] | null): string {
+  return (dims ?? [1, 3, null, null])
+    .map((size, axis) => (typeof size === 'number' ? size : axis > 0 ? 224 : 1))
+    .join('x');
 }
 
 function outputPorts(infos: readonly ValueInfoProto[]): Port[] {

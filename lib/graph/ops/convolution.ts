@@ -1,7 +1,7 @@
 import type { Node, Tensor } from '../graph.ts';
-import { fromNumbers, numbers, sizeOf } from '../tensors.ts';
+import { fromNumbers, isFloat, numbers, sizeOf } from '../tensors.ts';
 import { clampOf } from './elementwise.ts';
-import { ints, type Known, misfit, need, number, type Operator, text } from './operator.ts';
+import { ints, type Known, misfit, need, number, type Operator, sameTypes, text } from './operator.ts';
 import { type Window, windowOf, windowTable } from './window.ts';
 
 /** Sizes of a convolution: x [batch][channels][...], w [outChannels][channels / groups][...kernel]. */
@@ -66,12 +66,31 @@ export function outputShape({ batch, outChannels, window }: Convolution): number
   return [batch, outChannels, ...window.output];
 }
 
+/** Data and weights, floats of one type. */
+function floatsOf(node: Node, inputs: readonly (Known | null)[]): [Known, Known] {
+  const [x, w] = [need(node, inputs, 0), need(node, inputs, 1)];
+  sameTypes(node, inputs);
+  if (!isFloat(x.dtype)) misfit(node, 'floats', x.dtype);
+  return [x, w];
+}
+
+function checkBias(node: Node, bias: Known | null | undefined, channels: number): void {
+  if (bias && (bias.shape.length !== 1 || bias.shape[0] !== channels))
+    misfit(
+      node,
+      `a bias of shape [${channels}]`,
+      `${JSON.stringify(node.inputs[2])} of shape [${bias.shape.join(', ')}]`,
+    );
+}
+
 const conv: Operator = {
   layout: 'spatial',
   permuted: [0, 1],
   infer(node, inputs) {
-    const [x, w] = [need(node, inputs, 0), need(node, inputs, 1)];
-    return [{ dtype: x.dtype, shape: outputShape(convolutionOf(node, x.shape, w.shape)) }];
+    const [x, w] = floatsOf(node, inputs);
+    const shape = outputShape(convolutionOf(node, x.shape, w.shape));
+    checkBias(node, inputs[2], shape[1]);
+    return [{ dtype: x.dtype, shape }];
   },
   evaluate(node, inputs) {
     const [x, w] = [need(node, inputs, 0), need(node, inputs, 1)];
@@ -90,7 +109,6 @@ function withBias(
   shape: readonly number[],
 ): Tensor {
   const b = bias ? numbers(bias) : null;
-  if (b && b.length !== shape[1]) misfit(node, `a bias of ${shape[1]} elements`, String(b.length));
   const [low, high] = clampOf(node);
   const inner = sizeOf(shape.slice(2));
   for (let i = 0; i < out.length; i++) {
@@ -143,8 +161,10 @@ function transposedOf(node: Node, x: readonly number[], w: readonly number[]): T
 const convTranspose: Operator = {
   layout: 'spatial',
   infer(node, inputs) {
-    const [x, w] = [need(node, inputs, 0), need(node, inputs, 1)];
-    return [{ dtype: x.dtype, shape: transposedOf(node, x.shape, w.shape).shape }];
+    const [x, w] = floatsOf(node, inputs);
+    const { shape } = transposedOf(node, x.shape, w.shape);
+    checkBias(node, inputs[2], shape[1]);
+    return [{ dtype: x.dtype, shape }];
   },
   evaluate(node, inputs) {
     const [x, w] = [need(node, inputs, 0), need(node, inputs, 1)];
@@ -175,7 +195,8 @@ const convTranspose: Operator = {
 const linear: Operator = {
   layout: 'fixed',
   infer(node, inputs) {
-    const [x, w] = [need(node, inputs, 0), need(node, inputs, 1)];
+    const [x, w] = floatsOf(node, inputs);
+    checkBias(node, inputs[2], w.shape[0]);
     return [{ dtype: x.dtype, shape: linearShape(node, x, w) }];
   },
   evaluate(node, inputs) {

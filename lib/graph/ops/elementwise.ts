@@ -1,7 +1,16 @@
 import type { Dtype, Node, Tensor } from '../graph.ts';
 import { fromNumbers, isFloat, isWide, numbers, sizeOf } from '../tensors.ts';
 import { broadcastStrides, offsets } from './indexing.ts';
-import { broadcast, type Known, need, number, type Operator, sameAsFirst, text } from './operator.ts';
+import {
+  broadcast,
+  type Known,
+  need,
+  number,
+  type Operator,
+  sameAsFirst,
+  sameTypes,
+  text,
+} from './operator.ts';
 
 type Unary = (x: number) => number;
 type Binary = (a: number, b: number) => number;
@@ -43,9 +52,10 @@ function simple(f: Unary): Operator {
 }
 
 const inferBroadcast =
-  (dtype?: Dtype): Operator['infer'] =>
+  (dtype?: Dtype, mixed = false): Operator['infer'] =>
   (node, inputs) => {
     const known = inputs.map((_, i) => need(node, inputs, i));
+    if (!mixed) sameTypes(node, known);
     return [{ dtype: dtype ?? known[0].dtype, shape: broadcast(node, ...known.map(({ shape }) => shape)) }];
   };
 
@@ -153,7 +163,7 @@ const modulo: Operator = {
 /** The base's type; the exponent may have another. */
 const power: Operator = {
   layout: 'elementwise',
-  infer: inferBroadcast(),
+  infer: inferBroadcast(undefined, true),
   evaluate(node, inputs) {
     const [a, b] = [need(node, inputs, 0), need(node, inputs, 1)];
     const shape = broadcast(node, a.shape, b.shape);

@@ -2,7 +2,7 @@ import type { Node } from '../graph.ts';
 import { fromNumbers, numbers } from '../tensors.ts';
 import { spread } from './elementwise.ts';
 import { broadcastStrides, offsets } from './indexing.ts';
-import { broadcast, misfit, need, number, type Operator } from './operator.ts';
+import { broadcast, misfit, need, number, type Operator, sameTypes } from './operator.ts';
 
 export interface Product {
   shape: number[];
@@ -52,6 +52,7 @@ const matMul: Operator = {
   layout: 'fixed',
   infer(node, inputs) {
     const [a, b] = [need(node, inputs, 0), need(node, inputs, 1)];
+    sameTypes(node, inputs);
     return [{ dtype: a.dtype, shape: productOf(node, a.shape, b.shape).shape }];
   },
   evaluate(node, inputs) {
@@ -76,6 +77,7 @@ const gemm: Operator = {
   infer(node, inputs) {
     const [a, b] = [need(node, inputs, 0), need(node, inputs, 1)];
     const { m, n } = gemmSizes(node, a.shape, b.shape);
+    sameTypes(node, inputs);
     return [{ dtype: a.dtype, shape: [m, n] }];
   },
   evaluate(node, inputs) {

@@ -12,6 +12,7 @@ import {
   need,
   number,
   type Operator,
+  sameTypes,
   text,
 } from './operator.ts';
 
@@ -174,6 +175,7 @@ const concat: Operator = {
   layout: 'axis',
   infer(node, inputs) {
     const known = inputs.map((_, i) => need(node, inputs, i));
+    sameTypes(node, known);
     const { dtype, shape } = known[0];
     const axis = axisOf(node, number(node, 'axis', 1), shape.length);
     for (const other of known)
