@@ -212,6 +212,8 @@ describe('calibration', () => {
     assert.deepEqual([...layersWithGram(layers)].sort(), ['deep', 'fc', 'stem']);
     assert.deepEqual([...layersWithGram(layers, 8 * (HIDDEN * 81 + HIDDEN ** 2))].sort(), ['deep', 'fc']);
     assert.deepEqual([...layersWithGram(layers, 0)], []);
+    const deep = { ...layers[2], name: 'vast', channels: 6145 };
+    assert.deepEqual([...layersWithGram([deep, layers[2]])], ['fc']);
     const without = await calibrate(graph, layers, kernels, await samples(4), { ...ALL, gram: false });
     assert.equal(without.inputs.get('stem')!.gram, null);
     assert.ok(without.inputs.get('stem')!.power.some((value) => value > 0));

@@ -32,7 +32,7 @@ export interface InputStatistics {
   rows: number;
   /**
    * [groups][k][k], Σ xᵀx over rows; the Hessian of the layer's squared output error, times rows / 2. Null where
-   * not asked for or where all Grams together would pass the memory ceiling (largest layers lose theirs first).
+   * not asked for, or where all Grams together would pass 1 GiB (largest layers lose theirs first), or k > 6144.
    */
   gram: Float64Array | null;
   /** [groups][k], mean of x² over rows: the importance of each weight. */

@@ -13,6 +13,8 @@ import { layerShape, PatchSums } from './patches.ts';
 const BINS = 2048;
 /** Bytes that all Grams together may take; layers whose Gram does not fit keep first and second moments alone. */
 const GRAM_CEILING = 2 ** 30;
+/** Weights per output channel beyond which factorizing the Gram (k³) would take minutes: no layer gets one. */
+const LARGEST_GRAM = 6144;
 
 /** What the first pass knows of a value; float64 sums in the order of the samples' batches. */
 interface Moments {
@@ -44,12 +46,16 @@ export const calibrate: Calibrate = async (graph, layers, kernels, data, options
   }
 };
 
-/** Layers that get a Gram: smallest first while all fit under the ceiling, so that the fewest go without. */
+/**
+ * Layers that get a Gram: smallest first while all fit under the ceiling, so that the fewest go without; none of more
+ * than 6,144 weights per output channel.
+ */
 export function layersWithGram(layers: readonly Layer[], ceiling = GRAM_CEILING): Set<string> {
   const bytes = ({ groups, taps, channels }: Layer) => 8 * groups * (taps * channels) ** 2;
   let left = ceiling;
   const chosen = new Set<string>();
   for (const layer of [...layers].sort((a, b) => bytes(a) - bytes(b))) {
+    if (layer.taps * layer.channels > LARGEST_GRAM) continue;
     left -= bytes(layer);
     if (left < 0) break;
     chosen.add(layer.name);
