@@ -13,8 +13,8 @@ import { weightProfile } from './weight-profile.ts';
 
 /** Bytes of cached activations at most, unless told otherwise. */
 const CACHE_CEILING = 2 ** 30;
-/** Multiply-adds of one run, so that it ends well within the 200 ms that an abort may take. */
-const WORK_PER_RUN = 2 ** 29;
+/** Multiply-adds of one run, so that it ends within the 200 ms that an abort may take. */
+const WORK_PER_RUN = 1.5e9;
 
 export interface ProfileOptions extends WorkOptions {
   /** Widths to measure. */
@@ -63,8 +63,10 @@ export async function profile(
         for (const bits of widths) {
           const made = await quantize(layer.name, bits, signal);
           await pause(signal);
-          sums[i].get(bits)!.add(cached, runWith(executor, layer, made, prefix, outputs));
+          replace(executor, layer, made);
+          sums[i].get(bits)!.add(cached, executor.run(prefix, outputs));
         }
+        executor.replaceWeights(layer.name, null);
         done += fed.count / layers.length;
         options.onProgress?.('profile', done, Math.min(options.samples, data.size ?? options.samples));
       }
@@ -79,21 +81,10 @@ export async function profile(
   }));
 }
 
-/** The network's outputs from a layer on, with that layer's weights as its integers give them. */
-function runWith(
-  executor: Executor,
-  layer: Layer,
-  made: QuantizedLayer,
-  prefix: ReadonlyMap<string, Tensor>,
-  outputs: readonly string[],
-): Map<string, Tensor> {
+/** Gives a layer of the float network the weights that its integers stand for. */
+function replace(executor: Executor, layer: Layer, made: QuantizedLayer): void {
   const bias = layer.bias === null && made.bias.every((value) => value === 0) ? null : made.bias;
   executor.replaceWeights(layer.name, dequantizeWeights(made.q, made.scales), bias);
-  try {
-    return executor.run(prefix, outputs);
-  } finally {
-    executor.replaceWeights(layer.name, null);
-  }
 }
 
 /** Values that exist before the layer runs and are read by it or after it: what its suffix must be fed. */

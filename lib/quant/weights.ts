@@ -141,5 +141,8 @@ export function roundWeights(weights: Float32Array, scales: Float32Array, bits: 
 /** w = fl(q * scale) per output channel, [outChannels][k]. */
 export function dequantizeWeights(q: Int8Array, scales: Float32Array): Float32Array {
   const k = q.length / scales.length;
-  return Float32Array.from(q, (level, i) => level * scales[Math.floor(i / k)]);
+  const w = new Float32Array(q.length);
+  for (let row = 0; row < scales.length; row++)
+    for (let i = row * k; i < (row + 1) * k; i++) w[i] = q[i] * scales[row];
+  return w;
 }
