@@ -75,6 +75,7 @@ export function createEmission(
       const { scale, zeroPoint } = parameters(value);
       let integers = file.unique(`${value}_quantized`);
       file.node('QuantizeLinear', integers, [float, scale, zeroPoint], [integers]);
+      file.annotate(integers, scale, zeroPoint);
       file.values.push(fileValue(graph, quantization.activations.get(owner(value)!)!, value, integers));
       if (low > BYTE.low || high < BYTE.high) {
         const clipped = file.unique(`${value}_clipped`);

@@ -6,6 +6,8 @@ export class FileBuilder {
   readonly nodes: FileNode[] = [];
   readonly initializers: FileTensor[] = [];
   readonly values: FileValue[] = [];
+  /** Tensor name -> role -> tensor name: lets viewers show real values. */
+  readonly annotations = new Map<string, ReadonlyMap<string, string>>();
   readonly #taken: Set<string>;
   readonly #tensors = new Set<string>();
 
@@ -35,6 +37,17 @@ export class FileBuilder {
       this.initializers.push({ name, tensor });
     }
     return name;
+  }
+
+  /** Says of a tensor of integers where its scale and zero point are. */
+  annotate(integers: string, scale: string, zeroPoint: string): void {
+    this.annotations.set(
+      integers,
+      new Map([
+        ['SCALE_TENSOR', scale],
+        ['ZERO_POINT_TENSOR', zeroPoint],
+      ]),
+    );
   }
 
   node(

@@ -104,6 +104,7 @@ function storeWeights(
     shape: [layer.scales.length],
     data: new Int8Array(layer.scales.length),
   });
+  file.annotate(weights, scales, zeroPoints);
   const output = file.unique(`${node.name}_weight_dequantized`);
   file.node('DequantizeLinear', output, [weights, scales, zeroPoints], [output], { axis: 0 });
   return output;

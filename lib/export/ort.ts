@@ -76,6 +76,7 @@ export function ortModel(graph: Graph, quantization: Quantization, options: OrtO
     values: perTensor ? file.values : file.values.map(({ metadata: _, ...value }) => value),
     initializers: perTensor ? file.initializers : file.initializers.map(({ metadata: _, ...rest }) => rest),
     nodes: file.nodes,
+    quantization: file.annotations,
     metadata,
   };
 }
