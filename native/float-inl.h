@@ -79,15 +79,16 @@ void float_conv(Pool& pool, const float* a, const uint8_t* packed, const Weights
   const int64_t k = int64_t(weights.taps) * weights.channels, m = positions_of(shape);
   if (m == 0 || weights.out_channels == 0) return;
   const double work = double(m) * double(k) * weights.out_channels;
+  const int threads = work < PARALLEL_WORK ? 1 : pool.threads();
   if (is_depthwise(weights)) {
-    pool.run(int64_t(shape.batch) * shape.out_height, work, float_depthwise_task, &job);
+    job.lines = divide_lines(shape, 1, W * sizeof(float), STRIP_BYTES, threads);
+    pool.run(shape.batch * job.lines.blocks, work, float_depthwise_task, &job);
     return;
   }
-  const int threads = work < PARALLEL_WORK ? 1 : pool.threads();
   const int64_t panels = panel_count(weights.out_channels / weights.groups);
   if (!job.in_place && is_linewise(shape)) {
     job.in_place = is_unpadded(shape);
-    job.lines = divide_lines(shape, panels, threads);
+    job.lines = divide_lines(shape, panels, shape.in_channels * sizeof(float), LINES_BYTES, threads);
     pool.run(shape.batch * job.lines.blocks * job.lines.chunks, work, float_lines_task, &job);
     return;
   }

@@ -12,14 +12,15 @@ struct Lines {
 constexpr int32_t LEAST_WIDTH = 4;
 /** Inputs of one task stay in the second cache beside a panel of weights. */
 constexpr int64_t LINES_BYTES = 128 * 1024;
-constexpr int64_t MOST_POSITIONS = 512;
 
 inline bool is_linewise(const ConvShape& s) {
   return s.groups == 1 && (s.dilation_width == 1 || s.kernel_width == 1) && s.out_width >= LEAST_WIDTH;
 }
 
 /** The width and height of input that outputs need, padding included. */
-inline int64_t width_needed(const ConvShape& s) { return int64_t(s.out_width - 1) * s.stride_width + s.kernel_width; }
+inline int64_t width_needed(const ConvShape& s) {
+  return int64_t(s.out_width - 1) * s.stride_width + int64_t(s.kernel_width - 1) * s.dilation_width + 1;
+}
 inline int64_t height_needed(const ConvShape& s, int64_t lines) {
   return (lines - 1) * s.stride_height + int64_t(s.kernel_height - 1) * s.dilation_height + 1;
 }
@@ -29,14 +30,12 @@ inline bool is_unpadded(const ConvShape& s) {
          height_needed(s, s.out_height) <= s.in_height;
 }
 
-inline Lines divide_lines(const ConvShape& s, int64_t panels, int threads) {
+/** Blocks of lines whose inputs take `pixel_bytes` per pixel and `most_bytes` together, as far as they can. */
+inline Lines divide_lines(const ConvShape& s, int64_t panels, int64_t pixel_bytes, int64_t most_bytes, int threads) {
   const int64_t wanted = threads > 1 ? threads * TASKS_PER_THREAD : 1;
-  const int64_t width = width_needed(s), line_bytes = width * s.in_channels * 4;
-  int64_t lines = MOST_POSITIONS / s.out_width;
-  while (lines > 1 && height_needed(s, lines) * line_bytes > LINES_BYTES) lines--;
-  const int64_t share = int64_t(s.batch) * s.out_height / wanted;
-  if (share < lines) lines = share;
-  if (lines > s.out_height) lines = s.out_height;
+  const int64_t width = width_needed(s), share = int64_t(s.batch) * s.out_height / wanted;
+  int64_t lines = share < s.out_height ? share : s.out_height;
+  while (lines > 1 && height_needed(s, lines) * width * pixel_bytes > most_bytes) lines--;
   if (lines < 1) lines = 1;
   const int64_t blocks = (s.out_height + lines - 1) / lines, tasks = blocks * s.batch;
   lines = (s.out_height + blocks - 1) / blocks;  // blocks of like size

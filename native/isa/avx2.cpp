@@ -31,6 +31,9 @@ inline VF vf_muladd(VF a, VF b, VF c) { return _mm256_fmadd_ps(a, b, c); }
 inline VF vf_min(VF a, VF b) { return _mm256_min_ps(a, b); }
 inline VF vf_max(VF a, VF b) { return _mm256_max_ps(a, b); }
 
+/** Asks for the cache line of p; any address will do. */
+inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+
 inline VD vd_set(double x) { return _mm256_set1_pd(x); }
 inline VD vd_load(const double* p) { return _mm256_loadu_pd(p); }
 inline VD vd_widen(const float* p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }

@@ -32,6 +32,9 @@ inline VF vf_muladd(VF a, VF b, VF c) { return _mm512_fmadd_ps(a, b, c); }
 inline VF vf_min(VF a, VF b) { return _mm512_min_ps(a, b); }
 inline VF vf_max(VF a, VF b) { return _mm512_max_ps(a, b); }
 
+/** Asks for the cache line of p; any address will do. */
+inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+
 inline VD vd_set(double x) { return _mm512_set1_pd(x); }
 inline VD vd_load(const double* p) { return _mm512_loadu_pd(p); }
 inline VD vd_widen(const float* p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }

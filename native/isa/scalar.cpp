@@ -30,6 +30,8 @@ inline VF vf_muladd(VF a, VF b, VF c) { SQ_LANES(VF, W, c.v[i] + a.v[i] * b.v[i]
 inline VF vf_min(VF a, VF b) { SQ_LANES(VF, W, a.v[i] < b.v[i] ? a.v[i] : b.v[i]); }
 inline VF vf_max(VF a, VF b) { SQ_LANES(VF, W, a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }
 
+inline void prefetch(const void*) {}
+
 inline VD vd_set(double x) { SQ_LANES(VD, WD, x); }
 inline VD vd_load(const double* p) { SQ_LANES(VD, WD, p[i]); }
 inline VD vd_widen(const float* p) { SQ_LANES(VD, WD, p[i]); }
