@@ -22,7 +22,8 @@ function installed(name, file) {
 
 function build() {
   // The package's own launcher may lack its binary where install scripts do not run; the platform's package has it.
-  const arch = process.platform === 'linux' && process.arch === 'arm64' ? 'aarch64' : process.arch;
+  const names = process.platform === 'linux' ? { arm64: 'aarch64', arm: 'armv7' } : {};
+  const arch = names[process.arch] ?? process.arch;
   const platform = `@bufbuild/buf-${process.platform}-${arch}`;
   const buf = installed(platform, process.platform === 'win32' ? 'bin/buf.exe' : 'bin/buf');
   const plugin = installed('@bufbuild/protoc-gen-es', 'bin/protoc-gen-es');

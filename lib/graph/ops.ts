@@ -1,8 +1,10 @@
 import { SigmaQuantError } from '../errors.ts';
 import type { Graph, Node, Tensor } from './graph.ts';
+import { ACTIVATIONS } from './ops/activations.ts';
 import { CONVOLUTIONS } from './ops/convolution.ts';
 import { ELEMENTWISE } from './ops/elementwise.ts';
 import { permute, toFirst, toLast, transpose } from './ops/indexing.ts';
+import { JOINS } from './ops/joins.ts';
 import { MATRICES } from './ops/matrices.ts';
 import { MOVEMENTS } from './ops/movement.ts';
 import type { Form, Known, Operator } from './ops/operator.ts';
@@ -16,9 +18,19 @@ export type { Form, Known, Operator };
 
 /** Every operator that can be executed, by its ONNX name (and `Linear`). */
 export const OPERATORS: ReadonlyMap<string, Operator> = new Map(
-  [ELEMENTWISE, CONVOLUTIONS, POOLS, SHAPES, MOVEMENTS, REDUCTIONS, MATRICES, QUANTIZED, RESIZES].flatMap(
-    (rows) => Object.entries(rows),
-  ),
+  [
+    ACTIVATIONS,
+    ELEMENTWISE,
+    JOINS,
+    CONVOLUTIONS,
+    POOLS,
+    SHAPES,
+    MOVEMENTS,
+    REDUCTIONS,
+    MATRICES,
+    QUANTIZED,
+    RESIZES,
+  ].flatMap((rows) => Object.entries(rows)),
 );
 
 const FIRST_INPUT = [0];

@@ -30,6 +30,10 @@ const ARRAYS = {
 } as const;
 
 export const isFloat = (dtype: Dtype) => /float/.test(dtype);
+/** Types whose arrays convert numbers themselves. */
+const PLAIN: ReadonlySet<Dtype> = new Set([
+  ...(['float32', 'float64', 'int8', 'uint8', 'int16', 'uint16', 'int32', 'uint32'] as const),
+]);
 /** Held as bigint. */
 export const isWide = (dtype: Dtype) => dtype === 'int64' || dtype === 'uint64';
 
@@ -80,6 +84,10 @@ function parsed(text: string): number {
 export function fromNumbers(dtype: Dtype, shape: readonly number[], values: ArrayLike<number>): Tensor {
   const { length } = values;
   const data = zeros(dtype, length);
+  if (PLAIN.has(dtype)) {
+    (data as Float32Array).set(values);
+    return { dtype, shape, data };
+  }
   const target = data as { [index: number]: unknown };
   for (let i = 0; i < length; i++) target[i] = element(dtype, values[i]);
   return { dtype, shape, data };

@@ -1,18 +1,9 @@
 import type { Dtype, Node, Tensor } from '../graph.ts';
 import { fromNumbers, isFloat, isWide, numbers, sizeOf } from '../tensors.ts';
 import { broadcastStrides, offsets } from './indexing.ts';
-import {
-  broadcast,
-  type Known,
-  need,
-  number,
-  type Operator,
-  sameAsFirst,
-  sameTypes,
-  text,
-} from './operator.ts';
+import { broadcast, type Known, need, number, type Operator, sameAsFirst, sameTypes } from './operator.ts';
 
-type Unary = (x: number) => number;
+export type Unary = (x: number) => number;
 type Binary = (a: number, b: number) => number;
 type WideBinary = (a: bigint, b: bigint) => bigint;
 
@@ -39,18 +30,6 @@ export function clampOf(node: Node): readonly [number, number] {
   return clamp ? [clamp[0], clamp[1]] : [-Infinity, Infinity];
 }
 
-function unary(f: (node: Node) => Unary): Operator {
-  return {
-    layout: 'elementwise',
-    infer: sameAsFirst,
-    evaluate: (node, inputs) => [map(need(node, inputs, 0), f(node))],
-  };
-}
-
-function simple(f: Unary): Operator {
-  return unary(() => f);
-}
-
 const inferBroadcast =
   (dtype?: Dtype, mixed = false): Operator['infer'] =>
   (node, inputs) => {
@@ -72,9 +51,7 @@ function fold(f: Binary, wide?: WideBinary, finish?: (sum: number, count: number
       const out = new Float64Array(sizeOf(shape));
       const [low, high] = clampOf(node);
       tensors.forEach((tensor, position) => {
-        const at = spread(tensor, shape);
-        if (position === 0) for (let i = 0; i < out.length; i++) out[i] = at(i);
-        else for (let i = 0; i < out.length; i++) out[i] = f(out[i], at(i));
+        accumulate(out, tensor, shape, position === 0 ? second : f);
       });
       if (finish) for (let i = 0; i < out.length; i++) out[i] = finish(out[i], tensors.length);
       if (low > -Infinity || high < Infinity)
@@ -82,6 +59,19 @@ function fold(f: Binary, wide?: WideBinary, finish?: (sum: number, count: number
       return [fromNumbers(dtype, shape, out)];
     },
   };
+}
+
+const second: Binary = (_, value) => value;
+
+/** out = f(out, tensor) on the broadcast shape. */
+function accumulate(out: Float64Array, tensor: Tensor, shape: readonly number[], f: Binary): void {
+  const x = numbers(tensor);
+  if (x.length === out.length) for (let i = 0; i < out.length; i++) out[i] = f(out[i], x[i]);
+  else if (x.length === 1) for (let i = 0, value = x[0]; i < out.length; i++) out[i] = f(out[i], value);
+  else {
+    const index = offsets(shape, broadcastStrides(tensor.shape, shape));
+    for (let i = 0; i < out.length; i++) out[i] = f(out[i], x[index[i]]);
+  }
 }
 
 function foldWide(tensors: readonly Tensor[], shape: readonly number[], f: WideBinary): Tensor {
@@ -214,107 +204,15 @@ const clip: Operator = {
   },
 };
 
-const sigmoid: Unary = (x) => 1 / (1 + Math.exp(-x));
-/** ln(1 + eˣ) without overflow. */
-const softplus: Unary = (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
-
-/** Abramowitz and Stegun 7.1.26 is too coarse for float32: the series and the continued fraction are exact to it. */
-function erf(x: number): number {
-  const a = Math.abs(x);
-  if (a > 6) return Math.sign(x);
-  if (a < 2.5) {
-    let term = x;
-    let sum = x;
-    for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum); n++) {
-      term *= (-x * x) / n;
-      sum += term / (2 * n + 1);
-    }
-    return (2 / Math.sqrt(Math.PI)) * sum;
-  }
-  let fraction = 0;
-  for (let n = 60; n > 0; n--) fraction = n / 2 / (a + fraction);
-  return Math.sign(x) * (1 - Math.exp(-a * a) / (Math.sqrt(Math.PI) * (a + fraction)));
-}
-
 /** ONNX rounds half to even. */
 export function roundEven(x: number): number {
   const floor = Math.floor(x);
   return x - floor === 0.5 ? (floor % 2 === 0 ? floor : floor + 1) : Math.round(x);
 }
 
-const gelu = (node: Node): Unary =>
-  text(node, 'approximate', 'none') === 'tanh'
-    ? (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))
-    : (x) => 0.5 * x * (1 + erf(x / Math.SQRT2));
-
-/** Constants of SELU (Klambauer and others, 2017), as ONNX rounds them. */
-const SELU_ALPHA = 1.6732631921768188;
-const SELU_GAMMA = 1.0507010221481323;
-
-function hardSigmoid(node: Node, alpha: number): Unary {
-  const [slope, shift] = [number(node, 'alpha', alpha), number(node, 'beta', 0.5)];
-  return (x) => Math.min(1, Math.max(0, slope * x + shift));
-}
-
 export const ELEMENTWISE: Readonly<Record<string, Operator>> = {
-  Abs: simple(Math.abs),
-  Acos: simple(Math.acos),
-  Acosh: simple(Math.acosh),
-  Asin: simple(Math.asin),
-  Asinh: simple(Math.asinh),
-  Atan: simple(Math.atan),
-  Atanh: simple(Math.atanh),
-  Ceil: simple(Math.ceil),
-  Cos: simple(Math.cos),
-  Cosh: simple(Math.cosh),
-  Erf: simple(erf),
-  Exp: simple(Math.exp),
-  Floor: simple(Math.floor),
-  Log: simple(Math.log),
-  Mish: simple((x) => x * Math.tanh(softplus(x))),
-  Neg: simple((x) => -x),
-  Not: simple((x) => (x ? 0 : 1)),
-  Reciprocal: simple((x) => 1 / x),
-  Relu: simple((x) => Math.max(x, 0)),
-  Round: simple(roundEven),
-  Sigmoid: simple(sigmoid),
-  Sign: simple(Math.sign),
-  Sin: simple(Math.sin),
-  Sinh: simple(Math.sinh),
-  Softplus: simple(softplus),
-  Softsign: simple((x) => x / (1 + Math.abs(x))),
-  Sqrt: simple(Math.sqrt),
-  Tan: simple(Math.tan),
-  Tanh: simple(Math.tanh),
-  Celu: unary((node) => {
-    const alpha = number(node, 'alpha', 1);
-    return (x) => Math.max(0, x) + Math.min(0, alpha * Math.expm1(x / alpha));
-  }),
-  Elu: unary((node) => {
-    const alpha = number(node, 'alpha', 1);
-    return (x) => (x < 0 ? alpha * Math.expm1(x) : x);
-  }),
-  Gelu: unary(gelu),
-  HardSigmoid: unary((node) => hardSigmoid(node, 0.2)),
-  HardSwish: unary(() => (x) => x * Math.min(1, Math.max(0, x / 6 + 0.5))),
-  LeakyRelu: unary((node) => {
-    const alpha = number(node, 'alpha', 0.01);
-    return (x) => (x < 0 ? alpha * x : x);
-  }),
-  Selu: unary((node) => {
-    const [alpha, gamma] = [number(node, 'alpha', SELU_ALPHA), number(node, 'gamma', SELU_GAMMA)];
-    return (x) => gamma * (x > 0 ? x : alpha * Math.expm1(x));
-  }),
-  Shrink: unary((node) => {
-    const [lambd, bias] = [number(node, 'lambd', 0.5), number(node, 'bias', 0)];
-    return (x) => (x < -lambd ? x + bias : x > lambd ? x - bias : 0);
-  }),
-  ThresholdedRelu: unary((node) => {
-    const alpha = number(node, 'alpha', 1);
-    return (x) => (x > alpha ? x : 0);
-  }),
   IsNaN: {
-    ...simple((x) => x),
+    layout: 'elementwise',
     infer: inferBroadcast('bool'),
     evaluate: (node, inputs) => [map(need(node, inputs, 0), (x) => (Number.isNaN(x) ? 1 : 0), 'bool')],
   },
