@@ -1,13 +1,8 @@
 import { refuse } from '../errors.ts';
 import type { AllocatableLayer, Ceiling, Cost, Measurement, Problem, TraceStep, Widths } from './allocate.ts';
+import { expectedLoss } from './expected-loss.ts';
 import { type Scores, scoreOf, scoresOf } from './scores.ts';
 import { within } from './targets.ts';
-
-/**
- * Nats. Below, a drop measured on some hundred samples is mostly noise; above, it bends away from a straight line over
- * the divergence. Larger divergences weigh less in the line's fit, or one ruined network would decide it.
- */
-const STRAIGHT = 0.03;
 
 /** Weight bits by position of the layer in the problem. */
 export type Plan = readonly number[];
@@ -43,11 +38,7 @@ export interface Search {
   known(plan: Plan): Candidate | undefined;
   /** Null when the budget is spent. Rejects with signal.reason on abort. */
   measure(plan: Plan): Promise<Candidate | null>;
-  /**
-   * Loss to compare candidates by, lower is better. Top-1 of a few hundred samples is noisy and divergence is not:
-   * the mean of the measured drop and the drop that its divergence predicts (by a straight line through everything
-   * measured so far). Without measurements the score.
-   */
+  /** Loss to compare candidates by, lower is better: expected-loss.ts, or without measurements the score. */
   loss(candidate: Candidate): number;
   note(phase: string, before: Plan | null, after: Candidate, reason: string, kept: boolean): void;
 }
@@ -70,7 +61,7 @@ export function createSearch(problem: Problem): Search {
     if (typeof least[resource] !== 'number')
       refuse(`one of ${Object.keys(least).join(', ')}`, text, resource);
   const left = () => (evaluate ? Math.max(0, problem.budget - candidates.length) : Number.POSITIVE_INFINITY);
-  let slope = 0;
+  let expected = expectedLoss([]);
 
   return {
     problem,
@@ -103,15 +94,11 @@ export function createSearch(problem: Problem): Search {
       };
       seen.set(plan.join(), candidate);
       candidates.push(candidate);
-      slope = slopeOf(candidates);
+      expected = expectedLoss(candidates.flatMap((tried) => tried.measurement ?? []));
       if (evaluate) problem.onProgress?.('allocate', candidates.length, problem.budget);
       return candidate;
     },
-    loss: ({ measurement, score }) => {
-      if (measurement === null) return score;
-      const loss = (measurement.drop + slope * measurement.divergence) / 2;
-      return Number.isNaN(loss) ? Number.POSITIVE_INFINITY : loss;
-    },
+    loss: ({ measurement, score }) => (measurement === null ? score : expected(measurement)),
     note: (phase, before, after, reason, kept) => {
       const moves = layers.flatMap(({ name }, index) => {
         const [from, to] = [before?.[index] ?? widest[index], after.plan[index]];
@@ -124,18 +111,4 @@ export function createSearch(problem: Problem): Search {
 
 export function widthsOf(layers: readonly AllocatableLayer[], plan: Plan): Widths {
   return new Map(layers.map(({ name, activations }, index) => [name, { weights: plan[index], activations }]));
-}
-
-/** Percentage points per nat: the least-squares line through the origin, never falling. */
-function slopeOf(candidates: readonly Candidate[]): number {
-  let [top, bottom] = [0, 0];
-  for (const { measurement } of candidates) {
-    if (!measurement || !Number.isFinite(measurement.drop) || !Number.isFinite(measurement.divergence))
-      continue;
-    const { drop, divergence } = measurement;
-    const weight = 1 / (1 + (divergence / STRAIGHT) ** 2);
-    top += weight * drop * divergence;
-    bottom += weight * divergence ** 2;
-  }
-  return bottom > 0 ? Math.max(0, top / bottom) : 0;
 }
