@@ -2,7 +2,7 @@ import type { Ceiling, Strategy } from './allocate.ts';
 import { conclude, smallestBy } from './outcome.ts';
 import type { Scores } from './scores.ts';
 import { type Candidate, createSearch, type Plan, type Search } from './search.ts';
-import { bestPlan, exchanges, frontPlans } from './solver.ts';
+import { bestPlan, frontPlans, neighbours } from './solver.ts';
 import { corrected } from './surrogate.ts';
 import { holds, within } from './targets.ts';
 
@@ -14,14 +14,36 @@ const BRACKET = 0.015;
 const INSIDE = 0.15;
 /** Losses are compared by their logarithm; percentage points below which they are all the same. */
 const LEAST_LOSS = 0.05;
-/** Sizes tried below the smallest that holds, as shares of it: first bold, then careful. */
-const SHRINKS: readonly number[] = [0.03, 0.015, 0.007, 0.003];
-/** Plans tried at one size before it counts as too small. */
+/** The step below the smallest size that holds, as a share of it: where it starts, its most and its least. */
+const STEP = { first: 0.02, most: 0.04, least: 0.001 } as const;
+/** The step after a plan that held, and after one size where none did. */
+const STEP_CHANGE = { held: 1.5, missed: 0.5 } as const;
+/** Sizes in a row at which no plan held before the smallest that did is taken. */
+const IDLE_SIZES = 7;
+/** Plans tried at one size where measured drops alone, not what they lead to expect, miss the floor. */
 const TRIES = 4;
+/** Plans tried at one size in any case. */
+const LEAST_TRIES = { bracket: 1, press: 2 } as const;
 /** Measurements in a row that did not help before refinement within ceilings ends. */
 const PATIENCE = 8;
 /** Share of the evaluations that ceilings with a floor may spend before the size that the floor asks for is sought. */
 const CEILING_SHARE = 0.7;
+
+/** Where plans come from: the exact optimum, those of `scoreVariants`, a few widths away from the best. */
+type Source = 'optimum' | 'variants' | 'near';
+/** Sources of the tries at one size, each with those that stand in for it. */
+const BRACKET_TURNS: readonly (readonly Source[])[] = [
+  ['optimum', 'near'],
+  ['near', 'variants'],
+  ['variants', 'near'],
+  ['near', 'variants'],
+];
+const PRESS_TURNS: readonly (readonly Source[])[] = [
+  ['near', 'optimum'],
+  ['optimum', 'near'],
+  ['variants', 'near'],
+  ['near', 'variants'],
+];
 
 /**
  * Exact knapsacks over measured sensitivities, corrected by real evaluations as they come in.
@@ -53,7 +75,7 @@ async function accurateWithin(search: Search, ceilings: readonly Ceiling[]): Pro
   let best: Candidate | null = null;
   let idle = 0;
   while (search.left() > reserve && idle < PATIENCE) {
-    const next = nextPlan(search, ceilings, best);
+    const next = nextPlan(search, ceilings, best, ['optimum', 'variants', 'near']);
     if (next === null) break;
     const candidate = await search.measure(next.plan);
     if (candidate === null) break;
@@ -76,7 +98,7 @@ async function smallestAbove(search: Search): Promise<void> {
   }
   while (search.left() > 1 && high.bytes - low.bytes > BRACKET * high.bytes) {
     const limit = between(low, high, search.problem.maxDrop!);
-    const { held, last } = await attempt(search, limit, 'bracket', 1);
+    const { held, last } = await attempt(search, limit, 'bracket');
     if (held) high = boundOf(search, held, Math.min(limit, held.cost['weightBytes']));
     else low = last ? boundOf(search, last, limit) : { bytes: limit, loss: null };
   }
@@ -84,10 +106,13 @@ async function smallestAbove(search: Search): Promise<void> {
     await measure(search, search.widest, 'bracket', 'nothing smaller holds the floor');
     return;
   }
-  for (let step = 0; step < SHRINKS.length && search.left() > 0; ) {
-    const limit = smallestHeld(search)!.cost['weightBytes'] * (1 - SHRINKS[step]);
-    const { held } = await attempt(search, limit, 'press', TRIES);
-    if (!held) step++;
+  let step: number = STEP.first;
+  for (let idle = 0; idle < IDLE_SIZES && search.left() > 0; ) {
+    const limit = smallestHeld(search)!.cost['weightBytes'] * (1 - step);
+    const { held } = await attempt(search, limit, 'press');
+    idle = held ? 0 : idle + 1;
+    step = held ? Math.min(STEP.most, step * STEP_CHANGE.held) : step * STEP_CHANGE.missed;
+    if (step < STEP.least) step = STEP.first;
   }
 }
 
@@ -117,28 +142,35 @@ function smallestHeld(search: Search): Candidate | undefined {
   return smallestBy(held, ({ cost }) => cost['weightBytes']);
 }
 
-/** Measures up to `tries` plans of at most `limit` bytes until one holds the floor; also the last one measured. */
+/**
+ * Measures plans of at most `limit` bytes until one holds the floor or none can be expected to; also the last one
+ * measured. Optima take turns with plans near the smallest that holds: what differs little from it is likely to hold.
+ */
 async function attempt(
   search: Search,
   limit: number,
-  phase: string,
-  tries: number,
+  phase: keyof typeof LEAST_TRIES,
 ): Promise<{ held: Candidate | null; last: Candidate | null }> {
+  const { problem } = search;
   let last: Candidate | null = null;
   const ceilings = [{ resource: 'weightBytes', limit, text: `size=${Math.floor(limit)}B` }];
-  for (let count = 0; count < tries && search.left() > 0; count++) {
-    const near = smallestBy(
-      search.candidates.filter(({ cost }) => within(ceilings, cost)),
-      search.loss,
-    );
-    const next = nextPlan(search, ceilings, near ?? null);
-    if (next === null) break;
-    const candidate = await search.measure(next.plan);
-    if (candidate === null) break;
+  const base = smallestHeld(search) ?? null;
+  const turns = phase === 'press' ? PRESS_TURNS : BRACKET_TURNS;
+  for (let count = 0; count < TRIES && search.left() > 0; count++) {
+    const hopeless = last !== null && search.loss(last) > problem.maxDrop!;
+    if (hopeless && count >= LEAST_TRIES[phase]) break;
+    const next = nextPlan(search, ceilings, base, turns[count]);
+    const candidate = next && (await search.measure(next.plan));
+    if (!candidate) break;
     last = candidate;
-    const held = holds(search.problem, candidate.measurement);
-    const before = smallestHeld(search)?.plan ?? null;
-    search.note(phase, before, candidate, `${next.reason} within ${Math.floor(limit)} bytes`, held);
+    const held = holds(problem, candidate.measurement);
+    search.note(
+      phase,
+      base?.plan ?? null,
+      candidate,
+      `${next.reason} within ${Math.floor(limit)} bytes`,
+      held,
+    );
     if (held) return { held: candidate, last };
   }
   return { held: null, last };
@@ -157,27 +189,39 @@ async function alongFront(search: Search): Promise<void> {
   }
 }
 
-/** The most promising plan within the ceilings that has not been measured, and why it is. */
+/** The most promising plan within the ceilings that has not been measured, from the first source that has one. */
 function nextPlan(
   search: Search,
   ceilings: readonly Ceiling[],
   best: Candidate | null,
+  sources: readonly Source[],
 ): { plan: Plan; reason: string } | null {
   const { layers, candidates, scores } = search;
   const interest = (best ?? candidates.at(-1))?.measurement?.divergence ?? 0;
   const taught = corrected(layers, scores, candidates, interest);
-  for (const { name, scores: variant } of [
-    { name: 'knapsack', scores: taught },
-    ...scoreVariants(search, taught),
-  ]) {
-    const plan = bestPlan(search, variant, ceilings);
-    if (plan !== null && search.known(plan) === undefined) return { plan, reason: `optimum by ${name}` };
+  const isNew = (plan: Plan | null): plan is Plan => plan !== null && search.known(plan) === undefined;
+  const from: Record<Source, () => { plan: Plan; reason: string } | undefined> = {
+    optimum: () => optimumOf({ name: 'knapsack', scores: taught }),
+    variants: () => {
+      for (const variant of scoreVariants(search, taught)) {
+        const found = optimumOf(variant);
+        if (found) return found;
+      }
+    },
+    near: () => {
+      const plan = best && neighbours(search, taught, best.plan, ceilings).find(isNew);
+      return plan ? { plan, reason: 'a few widths away' } : undefined;
+    },
+  };
+  function optimumOf(variant: { name: string; scores: Scores }) {
+    const plan = bestPlan(search, variant.scores, ceilings);
+    return isNew(plan) ? { plan, reason: `optimum by ${variant.name}` } : undefined;
   }
-  if (best === null) return null;
-  const plan = exchanges(search, taught, best.plan, ceilings).find(
-    (other) => search.known(other) === undefined,
-  );
-  return plan ? { plan, reason: 'exchange near the best' } : null;
+  for (const source of sources) {
+    const found = from[source]();
+    if (found) return found;
+  }
+  return null;
 }
 
 /**

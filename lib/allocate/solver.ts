@@ -8,8 +8,8 @@ import { usageOf, within } from './targets.ts';
 const PRICE_ROUNDS = 40;
 /** How fast a price follows the use of its resource. */
 const PRICE_RATE = 4;
-/** Exchanges offered: more than a search will ever measure. */
-const EXCHANGES = 100;
+/** Neighbours offered: more than a search will ever measure. */
+const NEIGHBOURS = 100;
 
 /**
  * The plan of least score within the ceilings; null where no plan fits. Exact for one ceiling. For several: exact for
@@ -53,10 +53,10 @@ export function frontPlans(search: Search, scores: Scores, resource: string): Pl
 }
 
 /**
- * Plans one exchange away that keep the ceilings, least score first: one layer a width up and, where that passes a
- * ceiling, one or two others a width down to make room.
+ * Plans a few widths away that keep the ceilings, least score first: one layer a width up or none, and as many others a
+ * width down, up to two, as the ceilings ask for.
  */
-export function exchanges(search: Search, scores: Scores, plan: Plan, ceilings: readonly Ceiling[]): Plan[] {
+export function neighbours(search: Search, scores: Scores, plan: Plan, ceilings: readonly Ceiling[]): Plan[] {
   const { layers } = search;
   const cost = search.cost(plan);
   const room = ceilings.map(({ resource, limit }) => limit * (1 + COST_TOLERANCE) - cost[resource]);
@@ -84,17 +84,18 @@ export function exchanges(search: Search, scores: Scores, plan: Plan, ceilings: 
     found.push({ shifts, score: shifts.reduce((sum, move) => sum + move.score, 0) });
     return true;
   };
-  for (const up of shift(1)) {
-    if (up === null || offer([up])) continue;
-    for (const first of lower) {
-      if (first.layer === up.layer || offer([up, first])) continue;
-      for (const second of lower)
-        if (second.layer > first.layer && second.layer !== up.layer) offer([up, first, second]);
+  const raise = shift(1).filter((move) => move !== null);
+  for (const raised of [[], ...raise.map((move) => [move])]) {
+    if (raised.length > 0 && offer(raised)) continue;
+    const others = lower.filter(({ layer }) => layer !== raised[0]?.layer);
+    for (const first of others) {
+      if (offer([...raised, first])) continue;
+      for (const second of others) if (second.layer > first.layer) offer([...raised, first, second]);
     }
   }
   return found
     .sort((a, b) => a.score - b.score)
-    .slice(0, EXCHANGES)
+    .slice(0, NEIGHBOURS)
     .map(({ shifts }) => apply(plan, shifts));
 }
 
