@@ -2,15 +2,10 @@ import { refuse } from '../errors.ts';
 import { evaluateNode, type Graph, type Node, type Tensor } from '../graph/index.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import type { Quantization, QuantizedLayer, Quantizer } from '../quant/quantizer.ts';
+import { dequantizeWeights } from '../quant/weights.ts';
 import { weightsShape } from './geometry.ts';
 import { inheritsQuantizer, integerInputs, quantizerOf } from './quantized-values.ts';
-import {
-  dequantizedWeights,
-  type FloatWeights,
-  type IntegerWeights,
-  packFloat,
-  packIntegers,
-} from './weights.ts';
+import { type FloatWeights, type IntegerWeights, packFloat, packIntegers } from './weights.ts';
 
 /** Integers, floats, or whatever comes in: moves do not compute. */
 export type Execution = 'integer' | 'float' | 'move';
@@ -72,7 +67,7 @@ export class Model {
     } else {
       const shape = weightsShape(node, weights.shape, 8);
       const packed = layer
-        ? packFloat(this.kernels, shape, dequantizedWeights(layer), layer.bias)
+        ? packFloat(this.kernels, shape, dequantizeWeights(layer.q, layer.scales), layer.bias)
         : packFloat(
             this.kernels,
             shape,

@@ -134,9 +134,3 @@ function checkLayer(name: string, shape: WeightsShape, { bits, q, scales, bias }
   if (scales.length !== shape.outChannels) refuse(`${shape.outChannels} scales`, `layer ${name}`, scales);
   if (bias.length !== shape.outChannels) refuse(`${shape.outChannels} biases`, `layer ${name}`, bias);
 }
-
-/** The float weights that a quantized layer stands for. */
-export function dequantizedWeights({ q, scales }: QuantizedLayer): Float32Array {
-  const depth = q.length / scales.length;
-  return Float32Array.from(q, (value, i) => value * scales[Math.trunc(i / depth)]);
-}
