@@ -34,6 +34,7 @@ struct DepthwiseTile {
   int32_t kernel_height, kernel_width;
   VF bias, low, high;
   int lanes;
+  bool streams;
 };
 
 /** P neighbouring pixels; a STRIDE that is known (not 0) makes their addresses constants. */
@@ -55,7 +56,9 @@ void float_depthwise(const float* a, const DepthwiseTile& tile, float* out) {
 #pragma GCC unroll 8
   for (int i = 0; i < P; i++) {
     const VF value = vf_min(vf_max(vf_add(acc[i], tile.bias), tile.low), tile.high);
-    if (tile.lanes == W)
+    if (tile.streams)
+      vf_stream(out + i * tile.ldc, value);
+    else if (tile.lanes == W)
       vf_store(out + i * tile.ldc, value);
     else
       vf_store_n(out + i * tile.ldc, value, tile.lanes);
@@ -95,6 +98,7 @@ void float_depthwise_task(const void* context, int64_t task, int thread) {
   tile.ldc = c;
   tile.kernel_height = s.kernel_height;
   tile.kernel_width = s.kernel_width;
+  tile.streams = job.streams;
   tile.low = vf_set(job.low);
   tile.high = vf_set(job.high);
   for (int64_t at = 0; at < c; at += W) {
@@ -113,6 +117,7 @@ void float_depthwise_task(const void* context, int64_t task, int thread) {
       }
     }
   }
+  if (job.streams) stream_end();
 }
 
 }  // namespace

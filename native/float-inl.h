@@ -32,6 +32,7 @@ void float_task(const void* context, int64_t task, int thread) {
       call(a + r * lda, lda, tile, out + r * job.weights.out_channels, job.weights.out_channels);
     }
   }
+  if (job.streams) stream_end();
 }
 
 /** Lines of outputs, whose inputs are contiguous from tap to tap of a row. */
@@ -71,13 +72,15 @@ void float_lines_task(const void* context, int64_t task, int thread) {
       }
     }
   }
+  if (job.streams) stream_end();
 }
 
 void float_conv(Pool& pool, const float* a, const uint8_t* packed, const WeightsShape& weights, const ConvShape& shape,
                 const float* bias, float low, float high, float* out) {
-  FloatJob job{&pool, a, reinterpret_cast<const float*>(packed), weights, shape, bias, low, high, out, {}, {}, is_pointwise(shape)};
+  FloatJob job{&pool, a, reinterpret_cast<const float*>(packed), weights, shape, bias, low, high, out, {}, {}, is_pointwise(shape), false};
   const int64_t k = int64_t(weights.taps) * weights.channels, m = positions_of(shape);
   if (m == 0 || weights.out_channels == 0) return;
+  job.streams = is_streamed(out, m, weights.out_channels) && (weights.out_channels / weights.groups % W == 0 || is_depthwise(weights));
   const double work = double(m) * double(k) * weights.out_channels;
   const int threads = work < PARALLEL_WORK ? 1 : pool.threads();
   if (is_depthwise(weights)) {

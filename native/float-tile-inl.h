@@ -37,7 +37,16 @@ struct FloatTile {
   float bias[NR];
   float low, high;
   int columns;
+  bool streams;
 };
+
+/** Outputs beyond this size are not in a cache when they are read again: what fetches their lines is spared. */
+constexpr int64_t STREAM_BYTES = 16 << 20;
+
+/** Whether all stores of whole vectors lie at whole vectors, and there are enough of them to pass by the caches. */
+inline bool is_streamed(const float* out, int64_t pixels, int64_t channels) {
+  return pixels * channels * 4 > STREAM_BYTES && channels % W == 0 && reinterpret_cast<uintptr_t>(out) % (4 * W) == 0;
+}
 
 template <int R, int V>
 inline void float_tile(const float* a, int64_t lda, const FloatTile& tile, float* out, int64_t ldc) {
@@ -70,17 +79,30 @@ inline void float_tile(const float* a, int64_t lda, const FloatTile& tile, float
     for (int j = 0; j < POINTERS; j++) p[j] += tile.skip;
   }
   const VF low = vf_set(tile.low), high = vf_set(tile.high);
-  const bool whole = tile.columns == V * W;
+  VF bias[V];
+#pragma GCC unroll 2
+  for (int v = 0; v < V; v++) bias[v] = vf_load(tile.bias + v * W);
 #pragma GCC unroll 12
   for (int r = 0; r < R; r++)
 #pragma GCC unroll 2
-    for (int v = 0; v < V; v++) {
-      const VF x = vf_min(vf_max(vf_add(acc[r][v], vf_load(tile.bias + v * W)), low), high);
-      if (whole)
-        vf_store(out + r * ldc + v * W, x);
-      else
-        vf_store_n(out + r * ldc + v * W, x, tile.columns - v * W < W ? tile.columns - v * W : W);
-    }
+    for (int v = 0; v < V; v++) acc[r][v] = vf_min(vf_max(vf_add(acc[r][v], bias[v]), low), high);
+  if (tile.streams) {
+#pragma GCC unroll 12
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
+      for (int v = 0; v < V; v++) vf_stream(out + r * ldc + v * W, acc[r][v]);
+  } else if (tile.columns == V * W) {
+#pragma GCC unroll 12
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
+      for (int v = 0; v < V; v++) vf_store(out + r * ldc + v * W, acc[r][v]);
+  } else {
+#pragma GCC unroll 12
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
+      for (int v = 0; v < V; v++)
+        vf_store_n(out + r * ldc + v * W, acc[r][v], tile.columns - v * W < W ? tile.columns - v * W : W);
+  }
 }
 
 template <int R, int V>
@@ -110,6 +132,7 @@ struct FloatJob {
   Division division;
   Lines lines;
   bool in_place;
+  bool streams;
 };
 
 /** The tile of one panel of columns, but for its runs. */
@@ -125,6 +148,7 @@ inline FloatTile float_tile_at(const FloatJob& job, int64_t group, const Panel& 
   tile.low = job.low;
   tile.high = job.high;
   tile.columns = panel.columns;
+  tile.streams = job.streams;
   return tile;
 }
 

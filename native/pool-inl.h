@@ -52,7 +52,39 @@ inline void maximum(const T* a, const ConvShape& s, T least, T* out) {
       [](T*, int32_t) {});
 }
 
-void max_pool(const float* a, const ConvShape& shape, float* out) { maximum(a, shape, -__builtin_inff(), out); }
+/** V vectors of channels of one pixel (the only one with `lanes`): the taps that lie inside, `row` and `pixel` apart. */
+template <int V>
+inline void window_maximum(const float* a, Taps y, Taps x, int64_t row, int64_t pixel, int lanes, float* out) {
+  VF most[V];
+#pragma GCC unroll 4
+  for (int v = 0; v < V; v++) most[v] = vf_set(-__builtin_inff());
+  for (int32_t ky = y.first; ky < y.last; ky++)
+    for (int32_t kx = x.first; kx < x.last; kx++) {
+      const float* from = a + ky * row + kx * pixel;
+#pragma GCC unroll 4
+      for (int v = 0; v < V; v++) most[v] = vf_max(lanes == W ? vf_load(from + v * W) : vf_load_n(from, lanes), most[v]);
+    }
+#pragma GCC unroll 4
+  for (int v = 0; v < V; v++) vf_store_n(out + v * W, most[v], lanes);
+}
+
+void max_pool(const float* a, const ConvShape& s, float* out) {
+  const int64_t c = s.in_channels, row = s.in_width * c;
+  for (int64_t line = 0; line < int64_t(s.batch) * s.out_height; line++) {
+    const int64_t batch = line / s.out_height;
+    const Taps y = taps_inside(static_cast<int32_t>(line % s.out_height), s.stride_height, s.pad_top, s.dilation_height,
+                               s.kernel_height, s.in_height);
+    for (int32_t ox = 0; ox < s.out_width; ox++, out += c) {
+      const Taps x = taps_inside(ox, s.stride_width, s.pad_left, s.dilation_width, s.kernel_width, s.in_width);
+      const float* from = a + (batch * s.in_height + y.start) * row + x.start * c;
+      const int64_t down = s.dilation_height * row, right = s.dilation_width * c;
+      int64_t at = 0;
+      for (; at + 4 * W <= c; at += 4 * W) window_maximum<4>(from + at, y, x, down, right, W, out + at);
+      for (; at + W <= c; at += W) window_maximum<1>(from + at, y, x, down, right, W, out + at);
+      if (at < c) window_maximum<1>(from + at, y, x, down, right, static_cast<int>(c - at), out + at);
+    }
+  }
+}
 
 void quantized_max_pool(const uint8_t* a, const ConvShape& shape, uint8_t* out) {
   maximum(a, shape, static_cast<uint8_t>(0), out);

@@ -82,6 +82,44 @@ describe('native addon', () => {
     }
   });
 
+  it('gives outputs that pass by the caches the same bits as small ones', () => {
+    const channels = 16;
+    const picture = { ...SHAPE, inHeight: 400, inWidth: 400, outHeight: 400, outWidth: 400 };
+    const pixels = picture.outHeight * picture.outWidth * channels;
+    const x = floats(2 * pixels, normal(random(6)));
+    const forms = [
+      { outChannels: channels, taps: 9, channels: 1, groups: channels, bits: 8 },
+      { outChannels: channels, taps: 1, channels, groups: 1, bits: 8 },
+    ];
+    for (const isa of nativeIsas())
+      for (const weights of forms) {
+        const kernels = createNative({ isa, threads: 2 });
+        const [kernelHeight, padTop] = weights.taps === 9 ? [3, 1] : [1, 0];
+        const window = { kernelHeight, kernelWidth: kernelHeight, padTop, padLeft: padTop };
+        const shape = {
+          ...picture,
+          ...window,
+          inChannels: channels,
+          outChannels: channels,
+          groups: weights.groups,
+        };
+        const packed = kernels.arena.allocate(kernels.floatWeightsSize(weights)).bytes();
+        const w = floats(channels * weights.taps * weights.channels, normal(random(7)));
+        kernels.packFloatWeights(w, weights, packed);
+        const conv = (batch: number, a: Float32Array) => {
+          const out = kernels.arena.allocate(batch * pixels * 4).float32();
+          kernels.floatConv(a, packed, weights, { ...shape, batch }, null, -2, 2, out);
+          return out;
+        };
+        const together = conv(2, x);
+        for (const i of [0, 1]) {
+          const part = (all: Float32Array) => all.subarray(i * pixels, (i + 1) * pixels);
+          same(part(together), conv(1, part(x)), `${isa}, ${weights.taps} taps, picture ${i}`);
+        }
+        kernels.dispose();
+      }
+  });
+
   it('answers a wrong type with our error instead of reading it', () => {
     const kernels = createNative();
     assert.throws(() => kernels.quantize([1] as never, 1, 0, 0, 1, new Uint8Array(1)), {

@@ -25,6 +25,9 @@ inline VF vf_load(const float* p) { return _mm256_loadu_ps(p); }
 inline VF vf_load_n(const float* p, int n) { return _mm256_maskload_ps(p, lanes(n)); }
 inline void vf_store(float* p, VF x) { _mm256_storeu_ps(p, x); }
 inline void vf_store_n(float* p, VF x, int n) { _mm256_maskstore_ps(p, lanes(n), x); }
+/** Past the caches; p lies at a whole vector. Whoever reads it waits for stream_end. */
+inline void vf_stream(float* p, VF x) { _mm256_stream_ps(p, x); }
+inline void stream_end() { _mm_sfence(); }
 inline VF vf_add(VF a, VF b) { return _mm256_add_ps(a, b); }
 inline VF vf_mul(VF a, VF b) { return _mm256_mul_ps(a, b); }
 inline VF vf_muladd(VF a, VF b, VF c) { return _mm256_fmadd_ps(a, b, c); }

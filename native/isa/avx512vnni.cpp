@@ -26,6 +26,9 @@ inline void vf_store_n(float* p, VF x, int n) {
   if (n == W) return _mm512_storeu_ps(p, x);
   _mm512_mask_storeu_ps(p, lanes(n), x);
 }
+/** Past the caches; p lies at a whole vector. Whoever reads it waits for stream_end. */
+inline void vf_stream(float* p, VF x) { _mm512_stream_ps(p, x); }
+inline void stream_end() { _mm_sfence(); }
 inline VF vf_add(VF a, VF b) { return _mm512_add_ps(a, b); }
 inline VF vf_mul(VF a, VF b) { return _mm512_mul_ps(a, b); }
 inline VF vf_muladd(VF a, VF b, VF c) { return _mm512_fmadd_ps(a, b, c); }

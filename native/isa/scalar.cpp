@@ -24,6 +24,8 @@ inline VF vf_load(const float* p) { SQ_LANES(VF, W, p[i]); }
 inline VF vf_load_n(const float* p, int n) { SQ_LANES(VF, W, i < n ? p[i] : 0.0f); }
 inline void vf_store(float* p, VF x) { for (int i = 0; i < W; i++) p[i] = x.v[i]; }
 inline void vf_store_n(float* p, VF x, int n) { for (int i = 0; i < n; i++) p[i] = x.v[i]; }
+inline void vf_stream(float* p, VF x) { vf_store(p, x); }
+inline void stream_end() {}
 inline VF vf_add(VF a, VF b) { SQ_LANES(VF, W, a.v[i] + b.v[i]); }
 inline VF vf_mul(VF a, VF b) { SQ_LANES(VF, W, a.v[i] * b.v[i]); }
 inline VF vf_muladd(VF a, VF b, VF c) { SQ_LANES(VF, W, c.v[i] + a.v[i] * b.v[i]); }
