@@ -199,12 +199,15 @@ function timedRecovery(
   };
 }
 
-function profileJob({ graph, layers, kernels, roles, choices, batch, work }: Job, recovery: Recovery) {
+function profileJob(
+  { graph, layers, kernels, roles, choices, options, batch, work }: Job,
+  recovery: Recovery,
+) {
   const widths = [...new Set(choices.flatMap(({ bits }) => bits))].sort((a, b) => a - b);
   return profile(graph, layers, kernels, roles.calibration.dataset, recovery.quantize, {
     ...work,
     widths,
-    samples: profileSamples(layers, widths.length),
+    samples: Math.min(options.samples ?? DEFAULTS.samples, profileSamples(layers, widths.length)),
     batch,
   });
 }
