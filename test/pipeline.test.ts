@@ -182,6 +182,20 @@ describe('pipeline', () => {
     assert.equal(none.verdict, 'impossible');
   });
 
+  it('takes the knee without targets, and the smallest above a floor', async () => {
+    const knee = await quantize({ ...base, targets: [] });
+    assert.equal(knee.verdict, 'met');
+    const floor = await quantize({ ...base, targets: [], minSqnr: 10 });
+    assert.equal(floor.verdict, 'met');
+    assert.equal(floor.validation.metric, 'sqnr');
+    assert.ok(floor.validation.quantized >= 10);
+    assert.equal(floor.validation.drop, null);
+    const high = await quantize({ ...base, targets: ['bits=3'], minSqnr: 150 });
+    assert.equal(high.verdict, 'resource-only');
+    assert.ok(high.averageBits <= 3);
+    assert.ok(high.binding.length > 0);
+  });
+
   it('keeps pins and frees the ends', async () => {
     const pinned = await quantize({ ...base, pins: { conv2: 7 }, targets: [], bits: [4], maxDrop: 100 });
     assert.deepEqual(
