@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { Problem, Widths } from '../lib/allocate/allocate.ts';
+import { expectedLoss } from '../lib/allocate/expected-loss.ts';
 import { defaultStrategy, planStrategy, strategies } from '../lib/allocate/index.ts';
 import { adaptiveKmeans, kmeans } from '../lib/allocate/kmeans.ts';
 import { type Choice, front, knapsack } from '../lib/allocate/knapsack.ts';
@@ -137,6 +138,28 @@ describe('k-means', () => {
     );
     assert.equal(adaptiveKmeans([3, 1, 2], 6).length, 3);
     assert.deepEqual(kmeans([], 3), []);
+  });
+});
+
+describe('expected loss', () => {
+  const measured = (drop: number, divergence: number) => ({ drop, accuracy: 90 - drop, divergence });
+
+  it('orders by divergence near float and by the drop where networks are ruined', () => {
+    const near = [measured(0.9, 0.004), measured(-0.5, 0.005), measured(0.3, 0.01), measured(1.1, 0.02)];
+    const ruined = [measured(30, 0.6), measured(45, 0.58)];
+    const loss = expectedLoss([...near, ...ruined]);
+    // The second lost fewer samples than the first by chance: it diverges more.
+    assert.ok(loss(near[0]) < loss(near[1]) && loss(near[1]) < loss(near[2]));
+    assert.ok(Math.abs(loss(near[0]) - 0.9) > 0.5);
+    assert.ok(loss(ruined[0]) < loss(ruined[1]));
+    assert.ok(Math.abs(loss(ruined[0]) - 30) < 5);
+  });
+
+  it('orders by divergence where nothing was lost, and takes no number for the worst', () => {
+    const loss = expectedLoss([measured(-0.2, 0.01), measured(-0.4, 0.02)]);
+    assert.ok(loss(measured(-0.4, 0.01)) < loss(measured(-0.2, 0.02)));
+    assert.equal(loss(measured(Number.NaN, Number.NaN)), Number.POSITIVE_INFINITY);
+    assert.equal(expectedLoss([])(measured(1, 0.5)), 0.5);
   });
 });
 
