@@ -31,6 +31,19 @@ function floats(words: v128): v128 {
   return f32x4.convert_i32x4_s(words);
 }
 
+/** fl(q * ratio + addend) of four integers, summed in float64 where the products are exact. */
+// @ts-ignore: decorator
+@inline
+function multiplyAdd(q: v128, ratio: v128, addend: v128): v128 {
+  const upper = v128.shuffle<i32>(addend, addend, 2, 3, 2, 3);
+  const low = f64x2.add(f64x2.mul(f64x2.convert_low_i32x4_s(q), ratio), f64x2.promote_low_f32x4(addend));
+  const high = f64x2.add(
+    f64x2.mul(f64x2.convert_low_i32x4_s(v128.shuffle<i32>(q, q, 2, 3, 2, 3)), ratio),
+    f64x2.promote_low_f32x4(upper),
+  );
+  return v128.shuffle<i32>(f32x4.demote_f64x2_zero(low), f32x4.demote_f64x2_zero(high), 0, 1, 4, 5);
+}
+
 export function quantizedAdd(
   a: usize,
   scaleA: f32,
@@ -48,8 +61,8 @@ export function quantizedAdd(
   const ra = scaleA / scaleOut;
   const rb = scaleB / scaleOut;
   const fixed = <f32>outZeroPoint - (ra * <f32>zeroA + rb * <f32>zeroB);
-  const va = f32x4.splat(ra);
-  const vb = f32x4.splat(rb);
+  const va = f64x2.splat(ra);
+  const vb = f64x2.splat(rb);
   const f = f32x4.splat(fixed);
   const l = f32x4.splat(<f32>low);
   const h = f32x4.splat(<f32>high);
@@ -57,15 +70,15 @@ export function quantizedAdd(
   for (; i + 8 <= n; i += 8) {
     const x = v128.load_ext<u8>(a + i);
     const y = v128.load_ext<u8>(b + i);
-    const x0 = f32x4.add(f32x4.mul(floats(i32x4.extend_low_i16x8_u(x)), va), f);
-    const x1 = f32x4.add(f32x4.mul(floats(i32x4.extend_high_i16x8_u(x)), va), f);
-    const s0 = roundSmall(limit(f32x4.add(x0, f32x4.mul(floats(i32x4.extend_low_i16x8_u(y)), vb)), l, h));
-    const s1 = roundSmall(limit(f32x4.add(x1, f32x4.mul(floats(i32x4.extend_high_i16x8_u(y)), vb)), l, h));
+    const x0 = multiplyAdd(i32x4.extend_low_i16x8_u(x), va, f);
+    const x1 = multiplyAdd(i32x4.extend_high_i16x8_u(x), va, f);
+    const s0 = roundSmall(limit(multiplyAdd(i32x4.extend_low_i16x8_u(y), vb, x0), l, h));
+    const s1 = roundSmall(limit(multiplyAdd(i32x4.extend_high_i16x8_u(y), vb, x1), l, h));
     v128.store_lane<u64>(out + i, narrowBytes(s0, s1, s0, s1), 0);
   }
   for (; i < n; i++) {
-    const x = <f32>load<u8>(a + i) * ra + fixed;
-    const sum = x + <f32>load<u8>(b + i) * rb;
+    const x = <f32>(<f64>load<u8>(a + i) * <f64>ra + <f64>fixed);
+    const sum = <f32>(<f64>load<u8>(b + i) * <f64>rb + <f64>x);
     store<u8>(out + i, <u8><i32>roundSmallScalar(min(max(sum, <f32>low), <f32>high)));
   }
 }

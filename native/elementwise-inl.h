@@ -25,7 +25,9 @@ void quantized_add(const uint8_t* a, float scale_a, int32_t zero_a, const uint8_
   const float fixed = static_cast<float>(zero_out) - zeros;
   const float least = static_cast<float>(low), most = static_cast<float>(high);
   for (int64_t i = 0; i < n; i++) {
-    const float sum = (static_cast<float>(a[i]) * ra + fixed) + static_cast<float>(b[i]) * rb;
+    // Both products are exact in float64: the roundings of two fused multiply-adds, on every instruction set.
+    const float first = static_cast<float>(static_cast<double>(a[i]) * ra + fixed);
+    const float sum = static_cast<float>(static_cast<double>(b[i]) * rb + first);
     out[i] = static_cast<uint8_t>(round_between(sum, least, most));
   }
 }

@@ -208,7 +208,8 @@ export interface Kernels {
   /**
    * onnxruntime's QLinearAdd: ra = fl(scaleA/scaleOut), rb likewise,
    * fixed = fl(outZeroPoint - fl(fl(ra*zeroA) + fl(rb*zeroB))),
-   * out = clamp(rne(fl(fl(fl(a*ra) + fixed) + fl(b*rb))), low, high); no fused multiply-add.
+   * out = clamp(rne(fl(fl(a*ra + fixed) + b*rb)), low, high); inside fl() float64, where the products are exact: what
+   * its fused multiply-adds give.
    */
   quantizedAdd(
     a: Uint8Array,

@@ -29,7 +29,7 @@ export function quantizedAdd(
   const rb = fround(fround(scaleB) / fround(scaleOut));
   const fixed = fround(outZeroPoint - fround(fround(ra * zeroA) + fround(rb * zeroB)));
   for (let i = 0; i < a.length; i++) {
-    const sum = fround(fround(fround(a[i] * ra) + fixed) + fround(b[i] * rb));
+    const sum = fround(fround(a[i] * ra + fixed) + b[i] * rb);
     out[i] = Math.min(Math.max(roundHalfEven(sum), low), high);
   }
 }
