@@ -60,7 +60,7 @@ export function quantizedAdd(
 ): void {
   const ra = scaleA / scaleOut;
   const rb = scaleB / scaleOut;
-  const fixed = <f32>outZeroPoint - (ra * <f32>zeroA + rb * <f32>zeroB);
+  const fixed = <f32>outZeroPoint - <f32>(<f64>zeroA * <f64>ra + <f64>(rb * <f32>zeroB));
   const va = f64x2.splat(ra);
   const vb = f64x2.splat(rb);
   const f = f32x4.splat(fixed);
@@ -70,15 +70,15 @@ export function quantizedAdd(
   for (; i + 8 <= n; i += 8) {
     const x = v128.load_ext<u8>(a + i);
     const y = v128.load_ext<u8>(b + i);
-    const x0 = multiplyAdd(i32x4.extend_low_i16x8_u(x), va, f);
-    const x1 = multiplyAdd(i32x4.extend_high_i16x8_u(x), va, f);
-    const s0 = roundSmall(limit(multiplyAdd(i32x4.extend_low_i16x8_u(y), vb, x0), l, h));
-    const s1 = roundSmall(limit(multiplyAdd(i32x4.extend_high_i16x8_u(y), vb, x1), l, h));
+    const y0 = multiplyAdd(i32x4.extend_low_i16x8_u(y), vb, f);
+    const y1 = multiplyAdd(i32x4.extend_high_i16x8_u(y), vb, f);
+    const s0 = roundSmall(limit(multiplyAdd(i32x4.extend_low_i16x8_u(x), va, y0), l, h));
+    const s1 = roundSmall(limit(multiplyAdd(i32x4.extend_high_i16x8_u(x), va, y1), l, h));
     v128.store_lane<u64>(out + i, narrowBytes(s0, s1, s0, s1), 0);
   }
   for (; i < n; i++) {
-    const x = <f32>(<f64>load<u8>(a + i) * <f64>ra + <f64>fixed);
-    const sum = <f32>(<f64>load<u8>(b + i) * <f64>rb + <f64>x);
+    const y = <f32>(<f64>load<u8>(b + i) * <f64>rb + <f64>fixed);
+    const sum = <f32>(<f64>load<u8>(a + i) * <f64>ra + <f64>y);
     store<u8>(out + i, <u8><i32>roundSmallScalar(min(max(sum, <f32>low), <f32>high)));
   }
 }

@@ -101,7 +101,8 @@ function view<T extends ArrayBufferView>(
 ): T {
   if (rawData.length % type.BYTES_PER_ELEMENT !== 0)
     malformed(`whole numbers in tensor ${name}`, `${rawData.length} bytes`);
-  return new type(rawData.slice().buffer, 0, rawData.length / type.BYTES_PER_ELEMENT);
+  // A copy: it may lie unaligned in the file. (slice of a Buffer would share its memory.)
+  return new type(new Uint8Array(rawData).buffer, 0, rawData.length / type.BYTES_PER_ELEMENT);
 }
 
 /** Reads a file back and compares every integer and scale. Throws INTERNAL naming the first that differs. */

@@ -207,9 +207,9 @@ export interface Kernels {
   clamp(x: Float32Array, low: number, high: number, out: Float32Array): void;
   /**
    * onnxruntime's QLinearAdd: ra = fl(scaleA/scaleOut), rb likewise,
-   * fixed = fl(outZeroPoint - fl(fl(ra*zeroA) + fl(rb*zeroB))),
-   * out = clamp(rne(fl(fl(a*ra + fixed) + b*rb)), low, high); inside fl() float64, where the products are exact: what
-   * its fused multiply-adds give.
+   * fixed = fl(outZeroPoint - fl(ra*zeroA + fl(rb*zeroB))),
+   * out = clamp(rne(fl(a*ra + fl(b*rb + fixed))), low, high); inside fl() float64, where the products are exact: what
+   * its fused multiply-adds give (run on every pair of bytes at hundreds of scales: none differs).
    */
   quantizedAdd(
     a: Uint8Array,

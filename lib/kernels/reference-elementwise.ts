@@ -27,9 +27,9 @@ export function quantizedAdd(
 ): void {
   const ra = fround(fround(scaleA) / fround(scaleOut));
   const rb = fround(fround(scaleB) / fround(scaleOut));
-  const fixed = fround(outZeroPoint - fround(fround(ra * zeroA) + fround(rb * zeroB)));
+  const fixed = fround(outZeroPoint - fround(ra * zeroA + fround(rb * zeroB)));
   for (let i = 0; i < a.length; i++) {
-    const sum = fround(fround(a[i] * ra + fixed) + b[i] * rb);
+    const sum = fround(a[i] * ra + fround(b[i] * rb + fixed));
     out[i] = Math.min(Math.max(roundHalfEven(sum), low), high);
   }
 }

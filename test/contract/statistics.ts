@@ -63,6 +63,24 @@ export function elementwise(kernels: () => Kernels): void {
     }
   });
 
+  it("quantized add rounds as onnxruntime's fused multiply-adds do", () => {
+    // Scales, zero points and operands where any other order or rounding gives a neighbour; run in onnxruntime 1.30.
+    for (const [scaleA, zeroA, scaleB, zeroB, scaleOut, zero, a, b, expected] of [
+      [0.047, 114, 0.059, 47, 0.112, 110, 0, 97, 88],
+      [0.086, 154, 0.04, 27, 0.108, 246, 1, 9, 118],
+      [0.066, 235, 0.049, 184, 0.11, 249, 1, 195, 113],
+      [0.076, 69, 0.023, 247, 0.084, 42, 36, 241, 10],
+      [0.079, 222, 0.021, 97, 0.108, 42, 135, 216, 2],
+      [0.045, 186, 0.089, 196, 0.156, 230, 4, 196, 177],
+    ]) {
+      // 17: whole vectors and a tail.
+      const [x, y, out] = [a, b, 0].map((value) => new Uint8Array(17).fill(value));
+      const [sa, sb, so] = [scaleA, scaleB, scaleOut].map(Math.fround);
+      kernels().quantizedAdd(x, sa, zeroA, y, sb, zeroB, so, zero, 0, 255, out);
+      assert.deepEqual([...out], new Array(17).fill(expected));
+    }
+  });
+
   it('pools', () => {
     const next = random(13);
     for (const [name, s] of Object.entries(CONVOLUTIONS)) {
