@@ -45,7 +45,7 @@ const { values: flags } = parseArgs({
     only: { type: 'string' },
     models: { type: 'string' },
     strategy: { type: 'string' },
-    target: { type: 'string', default: 'bits=4' },
+    target: { type: 'string', default: 'bits=5' },
     evaluations: { type: 'string', default: '4' },
     threads: { type: 'string' },
     json: { type: 'boolean', default: false },
