@@ -9,6 +9,10 @@
 #include <thread>
 #include <vector>
 
+#ifdef __linux__
+#include <sched.h>
+#endif
+
 namespace sq {
 namespace {
 
@@ -34,6 +38,32 @@ struct Memory {
   }
 };
 
+/** The processor that the calling thread runs on; -1 where the system does not tell. */
+int processor() {
+#ifdef __linux__
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
+/**
+ * Linux likes to wake a thread on the processor of the one that woke it, where it would take turns with it until the
+ * next balancing, milliseconds later. A worker that finds itself there moves to another processor, if it may use one.
+ */
+void leave(int processor) {
+#ifdef __linux__
+  cpu_set_t allowed;
+  if (processor < 0 || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  cpu_set_t others = allowed;
+  CPU_CLR(processor, &others);
+  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
+  sched_setaffinity(0, sizeof allowed, &allowed);
+#else
+  static_cast<void>(processor);
+#endif
+}
+
 }  // namespace
 
 struct Pool::State {
@@ -48,6 +78,7 @@ struct Pool::State {
   bool open = false;                    // guarded by mutex: the job may still be joined
   bool ending = false;                  // guarded by mutex
   std::atomic<int> active{0};           // workers inside the job
+  int home = -1;                        // guarded by mutex: the processor of the thread that gave the job
 
   Body body = nullptr;
   const void* context = nullptr;
@@ -63,6 +94,7 @@ struct Pool::State {
   void work(int thread) {
     uint64_t seen = 0;
     for (;;) {
+      int occupied = -1;
       const auto until = std::chrono::steady_clock::now() + SPIN;
       while (generation.load(std::memory_order_acquire) == seen && std::chrono::steady_clock::now() < until)
         for (int i = 0; i < SPINS_PER_LOOK; i++)
@@ -74,7 +106,9 @@ struct Pool::State {
         seen = generation.load();
         if (!open) continue;
         active.fetch_add(1);
+        occupied = home;
       }
+      if (processor() == occupied) leave(occupied);
       drain(thread);
       active.fetch_sub(1, std::memory_order_release);
     }
@@ -117,6 +151,7 @@ void Pool::run(int64_t tasks, double work, Body body, const void* context) {
   if (int(s.workers.size()) < s.threads - 1) s.start();
   {
     std::lock_guard<std::mutex> lock(s.mutex);
+    s.home = processor();
     s.body = body;
     s.context = context;
     s.tasks = tasks;
