@@ -46,7 +46,8 @@ export async function createKernels(options: KernelsOptions = {}): Promise<Kerne
     try {
       return await create(wanted);
     } catch (error) {
-      if (!(error instanceof SigmaQuantError && error.code === 'BACKEND_UNAVAILABLE')) throw error;
+      // By its code, not its class: a lazily imported backend may bring a second copy of the class with it.
+      if ((error as Partial<SigmaQuantError>).code !== 'BACKEND_UNAVAILABLE') throw error;
     }
   }
   throw new SigmaQuantError('BACKEND_UNAVAILABLE', 'Expected at least one backend but none runs here.');
