@@ -209,7 +209,7 @@ export interface Kernels {
    * onnxruntime's QLinearAdd: ra = fl(scaleA/scaleOut), rb likewise,
    * fixed = fl(outZeroPoint - fl(ra*zeroA + fl(rb*zeroB))),
    * out = clamp(rne(fl(a*ra + fl(b*rb + fixed))), low, high); inside fl() float64, where the products are exact: what
-   * its fused multiply-adds give (run on every pair of bytes at hundreds of scales: none differs).
+   * its fused multiply-adds give (networks with such additions agree to the bit: benchmarks/RESULTS.md).
    */
   quantizedAdd(
     a: Uint8Array,
