@@ -71,7 +71,7 @@ inline VI activations_broadcast(const Activation* p) {
   return _mm512_set1_epi32(four);
 }
 inline VI vi_dot(VI acc, VI w, VI a) {
-#if defined(__GNUC__)
+#if defined(__GNUC__) && !defined(SQ_EMULATED)
   // Not the intrinsic: g++ 12 may copy and spill its accumulators, 2.6 times slower.
   __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(w));
   return acc;
