@@ -54,12 +54,6 @@ inline Result map(Vector x, Change change) {
   return to.vector();
 }
 
-template <class To>
-inline To saturated(int32_t x) {
-  constexpr int32_t LOW = To(-1) < 0 ? -(1 << (8 * sizeof(To) - 1)) : 0, HIGH = LOW + (1 << (8 * sizeof(To))) - 1;
-  return To(x < LOW ? LOW : x > HIGH ? HIGH : x);
-}
-
 /** The current rounding, to nearest even; out of range gives the indefinite integer. */
 inline int32_t rounded(float x) { return _mm_cvtss_si32(_mm_set_ss(x)); }
 inline int32_t truncated(float x) { return _mm_cvttss_si32(_mm_set_ss(x)); }
@@ -131,7 +125,8 @@ SQ_MASKED(_mm512, ps, float, __m512, _mm512_setzero_ps)
 SQ_MASKED(_mm512, pd, double, __m512d, _mm512_setzero_pd)
 #undef SQ_MASKED
 
-// Past the caches, or not: what is stored is the same. An address that is no whole vector faults there and here.
+// Past the caches, or not: what is stored is the same. An address that is no whole vector faults there, and here under
+// the sanitizer.
 inline void _mm512_stream_ps(void* p, __m512 x) { *static_cast<__m512*>(p) = x; }
 inline void _mm512_stream_si512(void* p, __m512i x) { *static_cast<__m512i*>(p) = x; }
 
@@ -144,8 +139,6 @@ SQ_MAP(_mm512_cvtepi16_epi32, int16_t, int32_t, __m256i, __m512i, int32_t)
 SQ_MAP(_mm512_cvtepu16_epi32, uint16_t, int32_t, __m256i, __m512i, int32_t)
 SQ_MAP(_mm512_cvtepi32_epi8, int32_t, uint8_t, __m512i, __m128i, uint8_t)
 SQ_MAP(_mm512_cvtepi32_epi16, int32_t, uint16_t, __m512i, __m256i, uint16_t)
-SQ_MAP(_mm512_cvtsepi32_epi8, int32_t, int8_t, __m512i, __m128i, emulated::saturated<int8_t>)
-SQ_MAP(_mm512_cvtsepi32_epi16, int32_t, int16_t, __m512i, __m256i, emulated::saturated<int16_t>)
 SQ_MAP(_mm256_cvtepi32_epi8, int32_t, uint8_t, __m256i, __m128i, uint8_t)
 SQ_MAP(_mm256_cvtepi32_epi16, int32_t, uint16_t, __m256i, __m128i, uint16_t)
 SQ_MAP(_mm512_cvtepi32_ps, int32_t, float, __m512i, __m512, float)
@@ -177,6 +170,16 @@ SQ_DOT(_mm256_dpwssd_avx_epi32, __m256i, int16_t, int16_t)
 SQ_DOT(_mm_dpbusd_epi32, __m128i, uint8_t, int8_t)
 SQ_DOT(_mm_dpbusd_avx_epi32, __m128i, uint8_t, int8_t)
 #undef SQ_DOT
+
+// Shifts by what no constant is: SIMDe asks for one.
+#undef _mm512_srli_epi16
+#undef _mm512_slli_epi16
+inline __m512i _mm512_srli_epi16(__m512i x, unsigned by) {
+  return emulated::map<uint16_t, uint16_t, __m512i>(x, [by](uint16_t y) { return uint16_t(by > 15 ? 0 : y >> by); });
+}
+inline __m512i _mm512_slli_epi16(__m512i x, unsigned by) {
+  return emulated::map<uint16_t, uint16_t, __m512i>(x, [by](uint16_t y) { return uint16_t(by > 15 ? 0 : y << by); });
+}
 
 #undef _mm512_multishift_epi64_epi8
 inline __m512i _mm512_multishift_epi64_epi8(__m512i control, __m512i x) { return emulated::multishift(control, x); }
