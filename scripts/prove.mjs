@@ -68,7 +68,7 @@ function buildSanitized() {
   const runtime = output(compiler, '-print-file-name=libasan.so');
   if (!existsSync(runtime)) skip(`${compiler} has no address sanitizer`);
   const cmakeJs = createRequire(import.meta.url).resolve('cmake-js/bin/cmake-js');
-  const out = join(root, 'build-sanitized', 'build');
+  const out = join(root, 'build-asan', 'build');
   const definitions = Object.entries({ ...OPTIONS, SQ_EMULATE: emulation(compiler) });
   const options = ['compile', '--directory', root, '--out', out, '--parallel', JOBS];
   build(process.execPath, cmakeJs, ...options, ...definitions.map(([name, value]) => `--CD${name}=${value}`));

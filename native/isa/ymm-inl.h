@@ -77,7 +77,7 @@ inline void bytes_store_pair(uint8_t* p, uint8_t* q, VI x, VI y) {
   // Lanes hold x0..3 y0..3 and x4..7 y4..7.
   const __m128i both = _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), both);
-  _mm_storeh_pd(reinterpret_cast<double*>(q), _mm_castsi128_pd(both));
+  _mm_storeh_pi(reinterpret_cast<__m64*>(q), _mm_castsi128_ps(both));  // of any alignment, unlike a double's
 }
 inline void bytes_store_n(uint8_t* p, VI x, int n) {
   const VI low_bytes = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12,

@@ -7,7 +7,7 @@ using namespace sq::fuzz;
 
 namespace {
 
-constexpr double WORK = 60'000;
+constexpr double WORK = 40'000;
 
 struct Run {
   bool gemm;
@@ -45,9 +45,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const bool gemm = in.once_in(2);
   ConvShape shape;
   if (gemm) {
-    const int32_t k = in.once_in(8) ? in.number(1, 4000) : in.number(1, 200), n = in.number(1, 150);
-    const double most = WORK / k / n;
-    shape = matrix(in.number(in.once_in(16) ? 0 : 1, most < 1 ? 1 : most > 60 ? 60 : most), n, k);
+    const int32_t k = in.once_in(8) ? in.number(1, 4000) : in.number(1, 200);
+    const int32_t n = in.number(1, fmin(150, WORK / k));
+    shape = matrix(in.number(in.once_in(16) ? 0 : 1, fmin(60, WORK / k / n)), n, k);
   } else {
     shape = convolution(in, false, WORK);
   }

@@ -68,6 +68,7 @@ class Buffer {
     memset(static_cast<void*>(data_), 0, sizeof(T) * static_cast<size_t>(count));
   }
   template <class Fill>
+    requires requires(Fill fill) { fill(); }
   Buffer(Input& in, int64_t count, Fill fill) : Buffer(in, count) {
     for (int64_t i = 0; i < count; i++) data_[i] = static_cast<T>(fill());
   }

@@ -7,7 +7,7 @@ using namespace sq::fuzz;
 namespace {
 
 /** As many multiply-adds as keep a sanitized case to a few milliseconds. */
-constexpr double WORK = 60'000;
+constexpr double WORK = 40'000;
 
 /** Bytes of `bits` bits: all kinds, all near zero, or at their ends so that sums saturate what can. */
 template <class Value>
@@ -64,9 +64,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   r.gemm = in.once_in(2);
   const int32_t bits = in.number(2, 8);
   if (r.gemm) {
-    const int32_t k = in.once_in(8) ? in.number(1, 4000) : in.number(1, 200), n = in.number(1, 150);
-    const double most = WORK / k / n;
-    const int32_t m = in.number(in.once_in(16) ? 0 : 1, most < 1 ? 1 : most > 60 ? 60 : most);
+    const int32_t k = in.once_in(8) ? in.number(1, 4000) : in.number(1, 200);
+    const int32_t n = in.number(1, fmin(150, WORK / k));
+    const int32_t m = in.number(in.once_in(16) ? 0 : 1, fmin(60, WORK / k / n));
     r.shape = matrix(m, n, k);
     r.weights = {n, 1, k, 1, bits};
   } else {
