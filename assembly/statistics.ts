@@ -1,4 +1,5 @@
 import { log } from './logarithm';
+import { own as lanes } from './own';
 import { limit, roundSmallFloat, roundSmallScalar, withoutNaN } from './rounding';
 
 /** Sums in float64: element i belongs to lane i mod 16, the lanes are folded by halves. */
@@ -6,8 +7,6 @@ const LANES: i32 = 16;
 const LANE_BYTES: usize = 128;
 /** Elements per pass of moments: they stay in the first-level cache while every quarter of the lanes reads them. */
 const PASS: i32 = 4096;
-
-const lanes = memory.data(512, 16);
 
 function fold(at: usize): f64 {
   for (let half: usize = 64; half >= 8; half >>= 1)

@@ -130,6 +130,8 @@ function kernelsOf(wasm: Module): Kernels {
       high,
       po,
       stage.scratch,
+      0,
+      1,
     );
     stage.close(views, 4);
   };
@@ -139,7 +141,7 @@ function kernelsOf(wasm: Module): Kernels {
     const s = describe(shape);
     const views: (View | null)[] = [a, packed, bias, out];
     stage.open(views, 3, wasm.floatScratch(s));
-    wasm.floatConv(s, at[0], at[1], at[2], low, high, at[3], stage.scratch);
+    wasm.floatConv(s, at[0], at[1], at[2], low, high, at[3], stage.scratch, 0, 1);
     stage.close(views, 3);
   };
 
