@@ -54,7 +54,7 @@ export function planTile(s: Shape, bytes: i32): usize {
   sourceStepX = s.kernelWidth == 1 ? s.strideWidth : 1;
   stepY = s.strideHeight / sourceStepY;
   stepX = s.strideWidth / sourceStepX;
-  const pixels = TILE_BYTES / pixelBytes;
+  const pixels = TILE_BYTES / max(1, pixelBytes);
   tileColumns = fitting(pixels / extentY(1, s), extentX(1, s), stepX, min(s.outWidth, TILE_PIXELS));
   tileRows = 1;
   if (tileColumns == s.outWidth) {

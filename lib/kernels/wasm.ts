@@ -40,10 +40,10 @@ export async function createWasm(options: KernelsOptions = {}): Promise<Kernels>
   const { isa, threads = 1 } = options;
   if (isa !== undefined && isa !== 'simd128')
     throw unavailable(`Expected simd128 for isa of the WASM module but received ${isa}.`);
-  const shared = threads > 1 && (await canShare());
-  const module = await loadModule(shared);
+  const shared = threads > 1 && (await canShare()) ? await loadModule(true).catch(() => null) : null;
+  const module = shared ?? (await loadModule(false));
   const arena = new WasmArena(module.memory, module.verbs.memoryStart());
-  return kernelsOf(module, arena, shared ? await Team.create(module, arena, threads) : null);
+  return kernelsOf(module, arena, shared && (await Team.create(module, arena, threads)));
 }
 
 export function kernelsOf({ memory, verbs: wasm }: WasmModule, arena: WasmArena, team: Team | null): Kernels {
