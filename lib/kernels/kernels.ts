@@ -315,6 +315,6 @@ export interface KernelsOptions {
   backend?: BackendName;
   /** An instruction set that this processor has; the best by default. */
   isa?: Isa;
-  /** Default: physical cores. */
+  /** Default: physical cores, one in WASM. More than one there only where workers can share memory. */
   threads?: number;
 }
