@@ -180,6 +180,10 @@ inline __m512i _mm512_srli_epi16(__m512i x, unsigned by) {
 inline __m512i _mm512_slli_epi16(__m512i x, unsigned by) {
   return emulated::map<uint16_t, uint16_t, __m512i>(x, [by](uint16_t y) { return uint16_t(by > 15 ? 0 : y << by); });
 }
+#undef _mm512_srai_epi32
+inline __m512i _mm512_srai_epi32(__m512i x, unsigned by) {
+  return emulated::map<int32_t, int32_t, __m512i>(x, [by](int32_t y) { return y >> (by > 31 ? 31 : by); });
+}
 
 #undef _mm512_multishift_epi64_epi8
 inline __m512i _mm512_multishift_epi64_epi8(__m512i control, __m512i x) { return emulated::multishift(control, x); }
