@@ -1,5 +1,6 @@
 import { SigmaQuantError } from '../errors.ts';
 import type { ByteArray, ConvShape, Kernels, KernelsOptions, WeightsShape } from './kernels.ts';
+import { sliced } from './later.ts';
 import { matrixShape } from './reference-integer.ts';
 import { Stage, type View, WasmArena, type WasmMemory } from './wasm-memory.ts';
 
@@ -50,7 +51,8 @@ const isSigned = (q: ByteArray) => (q instanceof Int8Array ? 1 : 0);
 export async function createWasm(options: KernelsOptions = {}): Promise<Kernels> {
   if (options.isa !== undefined && options.isa !== 'simd128')
     throw unavailable(`Expected simd128 for isa of the WASM module but received ${options.isa}.`);
-  return kernelsOf(await instantiate(await readModule()));
+  const kernels = kernelsOf(await instantiate(await readModule()));
+  return Object.assign(kernels, { later: sliced(kernels) });
 }
 
 function unavailable(message: string, cause?: unknown): SigmaQuantError {
@@ -82,7 +84,7 @@ async function instantiate(bytes: Uint8Array): Promise<Module> {
   }
 }
 
-function kernelsOf(wasm: Module): Kernels {
+function kernelsOf(wasm: Module): Omit<Kernels, 'later'> {
   wasm.memory.grow(INITIAL_PAGES);
   const arena = new WasmArena(wasm.memory, wasm.memoryStart());
   const stage = new Stage(arena);
