@@ -159,10 +159,7 @@ describe('native addon', () => {
   }
 
   const worker = (endless: boolean) =>
-    new Worker(new URL('./contract/worker.ts', import.meta.url), {
-      workerData: { endless },
-      execArgv: ['--import', 'tsx'],
-    });
+    new Worker(new URL('./contract/worker.mjs', import.meta.url), { workerData: { endless } });
   const message = (from: Worker) =>
     new Promise<unknown>((resolve, reject) => {
       from.once('message', resolve).once('error', reject);

@@ -23,13 +23,29 @@ import {
   zero,
   zeroOf,
 } from './arguments.ts';
-import type { Kernels, LaterOptions, Verbs } from './kernels.ts';
+import type { Kernels, LaterOptions, Verbs, WeightsShape } from './kernels.ts';
 import { type Call, each, isOptions } from './later.ts';
 
 type Guards = { [K in keyof Verbs]: (...values: Parameters<Verbs[K]>) => void };
 
+/** The size of packed weights, asked for again only where the shape is not the last one's: one call less per call. */
+function remembered(size: (shape: WeightsShape) => number): (shape: WeightsShape) => number {
+  let last = 0;
+  let [o, t, c, g, b] = [-1, 0, 0, 0, 0];
+  return (shape) => {
+    const { outChannels, taps, channels, groups, bits } = shape;
+    if (outChannels !== o || taps !== t || channels !== c || groups !== g || bits !== b) {
+      last = size(shape);
+      [o, t, c, g, b] = [outChannels, taps, channels, groups, bits];
+    }
+    return last;
+  };
+}
+
 /** For every verb what throws INVALID_ARGUMENT where its arguments are not what the contract says. */
-function guardsOf(k: Kernels): Guards {
+function guardsOf(kernels: Kernels): Guards {
+  const weightsSize = remembered((shape) => kernels.weightsSize(shape));
+  const floatWeightsSize = remembered((shape) => kernels.floatWeightsSize(shape));
   return {
     quantize(x, scale, zeroPoint, low, high, q) {
       float32('x', x);
@@ -71,12 +87,12 @@ function guardsOf(k: Kernels): Guards {
     packWeights(q, shape, packed) {
       weightsShape(shape);
       int8('q', q, shape.outChannels * shape.taps * shape.channels);
-      room(packed, k.weightsSize(shape));
+      room(packed, weightsSize(shape));
     },
     gemm(a, packed, weights, m, zeroPoint, bias, multipliers, outZeroPoint, low, high, out) {
       matrix(weights, m);
       bytes('a', a, m * weights.channels);
-      room(packed, k.weightsSize(weights));
+      room(packed, weightsSize(weights));
       zeroOf(a, zeroPoint);
       depth(weights, a, zeroPoint);
       epilogue(weights.outChannels, bias, multipliers, outZeroPoint, low, high, out, m * weights.outChannels);
@@ -84,7 +100,7 @@ function guardsOf(k: Kernels): Guards {
     conv(a, packed, weights, shape, zeroPoint, bias, multipliers, outZeroPoint, low, high, out) {
       convolution(weights, shape);
       bytes('a', a, inputLength(shape));
-      room(packed, k.weightsSize(weights));
+      room(packed, weightsSize(weights));
       zeroOf(a, zeroPoint);
       depth(weights, a, zeroPoint);
       epilogue(weights.outChannels, bias, multipliers, outZeroPoint, low, high, out, outputLength(shape));
@@ -95,19 +111,19 @@ function guardsOf(k: Kernels): Guards {
     packFloatWeights(w, shape, packed) {
       weightsShape(shape);
       float32('w', w, shape.outChannels * shape.taps * shape.channels);
-      room(packed, k.floatWeightsSize(shape));
+      room(packed, floatWeightsSize(shape));
     },
     floatGemm(a, packed, weights, m, bias, _low, _high, out) {
       matrix(weights, m);
       float32('a', a, m * weights.channels);
-      room(packed, k.floatWeightsSize(weights));
+      room(packed, floatWeightsSize(weights));
       if (bias !== null) float32('bias', bias, weights.outChannels);
       float32('out', out, m * weights.outChannels);
     },
     floatConv(a, packed, weights, shape, bias, _low, _high, out) {
       convolution(weights, shape);
       float32('a', a, inputLength(shape));
-      room(packed, k.floatWeightsSize(weights));
+      room(packed, floatWeightsSize(weights));
       if (bias !== null) float32('bias', bias, weights.outChannels);
       float32('out', out, outputLength(shape));
     },
