@@ -14,7 +14,7 @@ V quantize(E env, I info) {
   const float scale = c.single(2);
   const int32_t zero = c.whole(3), low = c.whole(4), high = c.whole(5);
   const Bytes q = c.bytes(6);
-  if (c.fits()) c.kernels().quantize(x.data, x.length, scale, zero, low, high, q.data);
+  if (c.fits()) c.kernels().quantize(c.pool(), x.data, x.length, scale, zero, low, high, q.data);
   return c.done();
 }
 
@@ -26,7 +26,7 @@ V quantize_channels(E env, I info) {
   const int32_t low = c.whole(5), high = c.whole(6);
   const Bytes q = c.bytes(7);
   if (c.fits())
-    c.kernels().quantize_channels(x.data, x.length, scales.data, zeros.data, scales.length, inner, low, high, q.data);
+    c.kernels().quantize_channels(c.pool(), x.data, x.length, scales.data, zeros.data, scales.length, inner, low, high, q.data);
   return c.done();
 }
 
@@ -36,7 +36,7 @@ V dequantize(E env, I info) {
   const float scale = c.single(2);
   const int32_t zero = c.whole(3);
   const auto x = c.floats(4);
-  if (c.fits()) c.kernels().dequantize(q, scale, zero, x.data);
+  if (c.fits()) c.kernels().dequantize(c.pool(), q, scale, zero, x.data);
   return c.done();
 }
 
@@ -47,7 +47,7 @@ V dequantize_channels(E env, I info) {
   const auto zeros = c.integers(3);
   const int64_t inner = c.large(4);
   const auto x = c.floats(5);
-  if (c.fits()) c.kernels().dequantize_channels(q, scales.data, zeros.data, scales.length, inner, x.data);
+  if (c.fits()) c.kernels().dequantize_channels(c.pool(), q, scales.data, zeros.data, scales.length, inner, x.data);
   return c.done();
 }
 
@@ -56,7 +56,7 @@ V pack(E env, I info) {
   const Bytes q = c.bytes(1);
   const int32_t bits = c.whole(2);
   const Bytes packed = c.bytes(3);
-  if (c.fits()) c.kernels().pack(q.data, q.length, bits, packed.data);
+  if (c.fits()) c.kernels().pack(c.pool(), q.data, q.length, bits, packed.data);
   return c.done();
 }
 
@@ -65,7 +65,7 @@ V unpack(E env, I info) {
   const Bytes packed = c.bytes(1);
   const int32_t bits = c.whole(2);
   const Bytes q = c.bytes(3);
-  if (c.fits()) c.kernels().unpack(packed.data, bits, q);
+  if (c.fits()) c.kernels().unpack(c.pool(), packed.data, bits, q);
   return c.done();
 }
 
@@ -151,7 +151,7 @@ V add(E env, I info) {
   const auto a = c.floats(1), b = c.floats(2);
   const float low = c.single(3), high = c.single(4);
   const auto out = c.floats(5);
-  if (c.fits()) c.kernels().add(a.data, b.data, a.length, low, high, out.data);
+  if (c.fits()) c.kernels().add(c.pool(), a.data, b.data, a.length, low, high, out.data);
   return c.done();
 }
 
@@ -160,7 +160,7 @@ V clamp(E env, I info) {
   const auto x = c.floats(1);
   const float low = c.single(2), high = c.single(3);
   const auto out = c.floats(4);
-  if (c.fits()) c.kernels().clamp(x.data, x.length, low, high, out.data);
+  if (c.fits()) c.kernels().clamp(c.pool(), x.data, x.length, low, high, out.data);
   return c.done();
 }
 
@@ -176,7 +176,7 @@ V quantized_add(E env, I info) {
   const int32_t zero = c.whole(8), low = c.whole(9), high = c.whole(10);
   const Bytes out = c.bytes(11);
   if (c.fits())
-    c.kernels().quantized_add(a.data, scale_a, zero_a, b.data, scale_b, zero_b, a.length, scale_out, zero, low, high,
+    c.kernels().quantized_add(c.pool(), a.data, scale_a, zero_a, b.data, scale_b, zero_b, a.length, scale_out, zero, low, high,
                               out.data);
   return c.done();
 }
@@ -186,7 +186,7 @@ V max_pool(E env, I info) {
   const auto a = c.floats(1);
   const auto shape = c.shape<ConvShape>(2);
   const auto out = c.floats(3);
-  if (c.fits()) c.kernels().max_pool(a.data, shape, out.data);
+  if (c.fits()) c.kernels().max_pool(c.pool(), a.data, shape, out.data);
   return c.done();
 }
 
@@ -195,7 +195,7 @@ V quantized_max_pool(E env, I info) {
   const Bytes a = c.bytes(1);
   const auto shape = c.shape<ConvShape>(2);
   const Bytes out = c.bytes(3);
-  if (c.fits()) c.kernels().quantized_max_pool(a.data, shape, out.data);
+  if (c.fits()) c.kernels().quantized_max_pool(c.pool(), a.data, shape, out.data);
   return c.done();
 }
 
@@ -205,7 +205,7 @@ V average_pool(E env, I info) {
   const auto shape = c.shape<ConvShape>(2);
   const bool count_padding = c.boolean(3);
   const auto out = c.floats(4);
-  if (c.fits()) c.kernels().average_pool(a.data, shape, count_padding, out.data);
+  if (c.fits()) c.kernels().average_pool(c.pool(), a.data, shape, count_padding, out.data);
   return c.done();
 }
 
@@ -218,7 +218,7 @@ V quantized_global_average(E env, I info) {
   const int32_t zero_out = c.whole(6), low = c.whole(7), high = c.whole(8);
   const Bytes out = c.bytes(9);
   if (c.fits() && batch * channels > 0)
-    c.kernels().quantized_global_average(a.data, batch, a.length / (batch * channels), channels, zero, multiplier,
+    c.kernels().quantized_global_average(c.pool(), a.data, batch, a.length / (batch * channels), channels, zero, multiplier,
                                          zero_out, low, high, out.data);
   return c.done();
 }
@@ -226,7 +226,7 @@ V quantized_global_average(E env, I info) {
 V lookup(E env, I info) {
   Call c(env, info);
   const Bytes a = c.bytes(1), table = c.bytes(2), out = c.bytes(3);
-  if (c.fits()) c.kernels().lookup(a.data, a.length, table.data, out.data);
+  if (c.fits()) c.kernels().lookup(c.pool(), a.data, a.length, table.data, out.data);
   return c.done();
 }
 

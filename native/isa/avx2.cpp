@@ -31,6 +31,7 @@ inline void stream_end() { _mm_sfence(); }
 inline VF vf_add(VF a, VF b) { return _mm256_add_ps(a, b); }
 inline VF vf_mul(VF a, VF b) { return _mm256_mul_ps(a, b); }
 inline VF vf_muladd(VF a, VF b, VF c) { return _mm256_fmadd_ps(a, b, c); }
+/** min and max are b where a or b is NaN. */
 inline VF vf_min(VF a, VF b) { return _mm256_min_ps(a, b); }
 inline VF vf_max(VF a, VF b) { return _mm256_max_ps(a, b); }
 
@@ -103,6 +104,32 @@ inline void bytes_round_n(uint8_t* p, VF x, VF low, VF high, VI zero_point, int 
     memcpy(p, &value, W);
   else
     for (int i = 0; i < n; i++) p[i] = uint8_t(value >> (8 * i));
+}
+
+// Element by element: four vectors of floats beside one of bytes.
+constexpr int WB = 4 * W;
+using VB = __m256i;
+
+inline VF vf_div(VF a, VF b) { return _mm256_div_ps(a, b); }
+/** rne, |x| < 2^22. */
+inline VF vf_round(VF x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+inline VB vb_set(uint8_t x) { return _mm256_set1_epi8(static_cast<char>(x)); }
+inline VB vb_load(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const VB*>(p)); }
+inline void vb_store(uint8_t* p, VB x) { _mm256_storeu_si256(reinterpret_cast<VB*>(p), x); }
+/** As vf_stream. */
+inline void vb_stream(uint8_t* p, VB x) { _mm256_stream_si256(reinterpret_cast<VB*>(p), x); }
+/** Modulo 256. */
+inline VB vb_add(VB a, VB b) { return _mm256_add_epi8(a, b); }
+/** Of unsigned bytes. */
+inline VB vb_max(VB a, VB b) { return _mm256_max_epu8(a, b); }
+/** The low bytes of rne(x) for |x| < 2^15, in order; NaN gives 0, the low byte of what its conversion gives. */
+inline VB vb_round(const VF (&x)[4]) {
+  const VI low = _mm256_set1_epi16(255);
+  const VI a = _mm256_packs_epi32(_mm256_cvtps_epi32(x[0]), _mm256_cvtps_epi32(x[1]));
+  const VI b = _mm256_packs_epi32(_mm256_cvtps_epi32(x[2]), _mm256_cvtps_epi32(x[3]));
+  const VI fours = _mm256_packus_epi16(_mm256_and_si256(a, low), _mm256_and_si256(b, low));
+  return _mm256_permutevar8x32_epi32(fours, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
 }  // namespace

@@ -32,6 +32,7 @@ inline void stream_end() { _mm_sfence(); }
 inline VF vf_add(VF a, VF b) { return _mm512_add_ps(a, b); }
 inline VF vf_mul(VF a, VF b) { return _mm512_mul_ps(a, b); }
 inline VF vf_muladd(VF a, VF b, VF c) { return _mm512_fmadd_ps(a, b, c); }
+/** min and max are b where a or b is NaN. */
 inline VF vf_min(VF a, VF b) { return _mm512_min_ps(a, b); }
 inline VF vf_max(VF a, VF b) { return _mm512_max_ps(a, b); }
 
@@ -105,6 +106,32 @@ inline void bytes_round_n(uint8_t* p, VF x, VF low, VF high, VI zero_point, int 
   const __m128i bytes = _mm512_cvtepi32_epi8(q);
   if (n == W) return _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
   _mm_mask_storeu_epi8(p, lanes(n), bytes);
+}
+
+// Element by element: four vectors of floats beside one of bytes.
+constexpr int WB = 4 * W;
+using VB = __m512i;
+
+inline VF vf_div(VF a, VF b) { return _mm512_div_ps(a, b); }
+/** rne, |x| < 2^22. */
+inline VF vf_round(VF x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+inline VB vb_set(uint8_t x) { return _mm512_set1_epi8(static_cast<char>(x)); }
+inline VB vb_load(const uint8_t* p) { return _mm512_loadu_si512(p); }
+inline void vb_store(uint8_t* p, VB x) { _mm512_storeu_si512(p, x); }
+/** As vf_stream. */
+inline void vb_stream(uint8_t* p, VB x) { _mm512_stream_si512(reinterpret_cast<VB*>(p), x); }
+/** Modulo 256. */
+inline VB vb_add(VB a, VB b) { return _mm512_add_epi8(a, b); }
+/** Of unsigned bytes. */
+inline VB vb_max(VB a, VB b) { return _mm512_max_epu8(a, b); }
+/** The low bytes of rne(x) for |x| < 2^15, in order; NaN gives 0, the low byte of what its conversion gives. */
+inline VB vb_round(const VF (&x)[4]) {
+  const VI low = _mm512_set1_epi16(255);
+  const VI a = _mm512_packs_epi32(_mm512_cvtps_epi32(x[0]), _mm512_cvtps_epi32(x[1]));
+  const VI b = _mm512_packs_epi32(_mm512_cvtps_epi32(x[2]), _mm512_cvtps_epi32(x[3]));
+  const VI fours = _mm512_packus_epi16(_mm512_and_si512(a, low), _mm512_and_si512(b, low));
+  return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), fours);
 }
 
 }  // namespace

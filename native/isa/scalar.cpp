@@ -29,6 +29,7 @@ inline void stream_end() {}
 inline VF vf_add(VF a, VF b) { SQ_LANES(VF, W, a.v[i] + b.v[i]); }
 inline VF vf_mul(VF a, VF b) { SQ_LANES(VF, W, a.v[i] * b.v[i]); }
 inline VF vf_muladd(VF a, VF b, VF c) { SQ_LANES(VF, W, c.v[i] + a.v[i] * b.v[i]); }
+/** min and max are b where a or b is NaN. */
 inline VF vf_min(VF a, VF b) { SQ_LANES(VF, W, a.v[i] < b.v[i] ? a.v[i] : b.v[i]); }
 inline VF vf_max(VF a, VF b) { SQ_LANES(VF, W, a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }
 
@@ -86,6 +87,33 @@ inline void bytes_round_n(uint8_t* p, VF x, VF low, VF high, VI zero_point, int 
     const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds small numbers half to even
     p[i] = uint8_t(int32_t((limited.v[i] + magic) - magic) + zero_point.v[i]);
   }
+}
+
+// Element by element: four vectors of floats beside one of bytes.
+constexpr int WB = 4 * W;
+struct VB { uint8_t v[WB]; };
+
+inline VF vf_div(VF a, VF b) { SQ_LANES(VF, W, a.v[i] / b.v[i]); }
+constexpr float MAGIC = 12582912.0f;  // 1.5 * 2^23: adding it rounds small numbers half to even
+/** rne, |x| < 2^22. */
+inline VF vf_round(VF x) { SQ_LANES(VF, W, (x.v[i] + MAGIC) - MAGIC); }
+
+inline VB vb_set(uint8_t x) { SQ_LANES(VB, WB, x); }
+inline VB vb_load(const uint8_t* p) { SQ_LANES(VB, WB, p[i]); }
+inline void vb_store(uint8_t* p, VB x) { memcpy(p, x.v, WB); }
+inline void vb_stream(uint8_t* p, VB x) { vb_store(p, x); }
+/** Modulo 256. */
+inline VB vb_add(VB a, VB b) { SQ_LANES(VB, WB, uint8_t(a.v[i] + b.v[i])); }
+/** Of unsigned bytes. */
+inline VB vb_max(VB a, VB b) { SQ_LANES(VB, WB, a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }
+/** The low bytes of rne(x) for |x| < 2^15, in order; NaN gives 0. */
+inline VB vb_round(const VF (&x)[4]) {
+  VB r;
+  for (int i = 0; i < WB; i++) {
+    const float value = x[i / W].v[i % W];
+    r.v[i] = uint8_t(int32_t(((value == value ? value : 0.0f) + MAGIC) - MAGIC));
+  }
+  return r;
 }
 
 }  // namespace
