@@ -10,6 +10,7 @@
 #include "lines-inl.h"
 #include "float-tile-inl.h"
 #include "float-depthwise-inl.h"
+#include "float-window-inl.h"
 #include "float-inl.h"
 #include "integer-inl.h"
 #include "gram-inl.h"
