@@ -12,6 +12,7 @@
 #include "lines-inl.h"
 #include "float-tile-inl.h"
 #include "float-depthwise-inl.h"
+#include "float-window-inl.h"
 #include "float-inl.h"
 #include "integer-tile-inl.h"
 #include "integer-rows-inl.h"
