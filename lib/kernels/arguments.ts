@@ -122,8 +122,7 @@ export function convShape(shape: ConvShape): void {
 
 /** No less than the elements of one picture with its padding, and so that coordinates cannot overflow 32 bits. */
 function reach(s: ConvShape): number {
-  const height =
-    s.padTop + s.inHeight + s.outHeight * s.strideHeight + s.kernelHeight * s.dilationHeight;
+  const height = s.padTop + s.inHeight + s.outHeight * s.strideHeight + s.kernelHeight * s.dilationHeight;
   const width = s.padLeft + s.inWidth + s.outWidth * s.strideWidth + s.kernelWidth * s.dilationWidth;
   return height * width * s.inChannels;
 }
