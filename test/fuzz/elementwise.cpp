@@ -25,15 +25,15 @@ void element_by_element(Input& in) {
                                     low, high, scale_p, scale_q, scale_out, zero_p, zero_q, zero_out, least, most);
   const auto add = [&](const Tier& t, Buffer<float>& out) {  // in place
     out.copy(a);
-    t.kernels.add(out.data(), b.data(), n, low, high, out.data());
+    t.kernels.add(t.pool, out.data(), b.data(), n, low, high, out.data());
   };
-  const auto clamp = [&](const Tier& t, Buffer<float>& out) { t.kernels.clamp(x.data(), n, low, high, out.data()); };
+  const auto clamp = [&](const Tier& t, Buffer<float>& out) { t.kernels.clamp(t.pool, x.data(), n, low, high, out.data()); };
   const auto quantized_add = [&](const Tier& t, Buffer<uint8_t>& out) {
-    t.kernels.quantized_add(p.data(), scale_p, zero_p, q.data(), scale_q, zero_q, n, scale_out, zero_out, least, most, out.data());
+    t.kernels.quantized_add(t.pool, p.data(), scale_p, zero_p, q.data(), scale_q, zero_q, n, scale_out, zero_out, least, most, out.data());
   };
   const auto lookup = [&](const Tier& t, Buffer<uint8_t>& out) {
     out.copy(p);
-    t.kernels.lookup(out.data(), n, table.data(), out.data());
+    t.kernels.lookup(t.pool, out.data(), n, table.data(), out.data());
   };
   const auto compare = [&]<class T>(const char* verb, T, auto call) {
     Buffer<T> expected(in, n);
@@ -62,22 +62,22 @@ void pools(Input& in) {
 
   const auto compare = [&]<class T>(const std::string& what, int64_t outputs, T, auto call) {
     Buffer<T> expected(in, outputs);
-    call(scalar().kernels, expected.data());
+    call(scalar(), expected.data());
     for (const Tier& tier : tiers()) {
       Buffer<T> actual(in, outputs);
-      call(tier.kernels, actual.data());
+      call(tier, actual.data());
       exactly(tier, what, actual, expected);
     }
   };
   const std::string what = " of " + describe(shape);
-  compare("max_pool" + what, count, float(), [&](const Kernels& k, float* out) { k.max_pool(x.data(), shape, out); });
-  compare("quantized_max_pool" + what, count, uint8_t(), [&](const Kernels& k, uint8_t* out) { k.quantized_max_pool(q.data(), shape, out); });
+  compare("max_pool" + what, count, float(), [&](const Tier& t, float* out) { t.kernels.max_pool(t.pool, x.data(), shape, out); });
+  compare("quantized_max_pool" + what, count, uint8_t(), [&](const Tier& t, uint8_t* out) { t.kernels.quantized_max_pool(t.pool, q.data(), shape, out); });
   for (bool padding : {false, true})
-    compare("average_pool" + what, count, float(), [&](const Kernels& k, float* out) { k.average_pool(x.data(), shape, padding, out); });
+    compare("average_pool" + what, count, float(), [&](const Tier& t, float* out) { t.kernels.average_pool(t.pool, x.data(), shape, padding, out); });
   compare(describe("quantized_global_average of [%d,%d,%d], zero points %d %d, %g, %d..%d", int(batch), int(pixels), int(channels), zero,
                    zero_out, multiplier, least, most),
-          means, uint8_t(), [&](const Kernels& k, uint8_t* out) {
-            k.quantized_global_average(picture.data(), batch, pixels, channels, zero, multiplier, zero_out, least, most, out);
+          means, uint8_t(), [&](const Tier& t, uint8_t* out) {
+            t.kernels.quantized_global_average(t.pool, picture.data(), batch, pixels, channels, zero, multiplier, zero_out, least, most, out);
           });
 }
 

@@ -54,22 +54,22 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
   const auto compare = [&]<class T>(const char* verb, int64_t count, T, auto call) {
     Buffer<T> expected(in, count);
-    call(scalar().kernels, expected.data());
+    call(scalar(), expected.data());
     for (const Tier& tier : tiers()) {
       Buffer<T> actual(in, count);
-      call(tier.kernels, actual.data());
+      call(tier, actual.data());
       exactly(tier, std::string(verb) + " of " + what, actual, expected);
     }
   };
-  compare("quantize", n, uint8_t(), [&](const Kernels& k, uint8_t* out) { k.quantize(x.data(), n, scale, zero_point, low, high, out); });
-  compare("quantize_channels", n, uint8_t(), [&](const Kernels& k, uint8_t* out) {
-    k.quantize_channels(x.data(), n, scales.data(), zeros.data(), channels, inner, low, high, out);
+  compare("quantize", n, uint8_t(), [&](const Tier& t, uint8_t* out) { t.kernels.quantize(t.pool, x.data(), n, scale, zero_point, low, high, out); });
+  compare("quantize_channels", n, uint8_t(), [&](const Tier& t, uint8_t* out) {
+    t.kernels.quantize_channels(t.pool, x.data(), n, scales.data(), zeros.data(), channels, inner, low, high, out);
   });
-  compare("dequantize", n, float(), [&](const Kernels& k, float* out) { k.dequantize(bytes, scale, zero_point, out); });
-  compare("dequantize_channels", n, float(), [&](const Kernels& k, float* out) {
-    k.dequantize_channels(bytes, scales.data(), zeros.data(), channels, inner, out);
+  compare("dequantize", n, float(), [&](const Tier& t, float* out) { t.kernels.dequantize(t.pool, bytes, scale, zero_point, out); });
+  compare("dequantize_channels", n, float(), [&](const Tier& t, float* out) {
+    t.kernels.dequantize_channels(t.pool, bytes, scales.data(), zeros.data(), channels, inner, out);
   });
-  compare("pack", packed_size, uint8_t(), [&](const Kernels& k, uint8_t* out) { k.pack(q.data(), n, bits, out); });
-  compare("unpack", n, uint8_t(), [&](const Kernels& k, uint8_t* out) { k.unpack(dense.data(), bits, {out, n, is_signed}); });
+  compare("pack", packed_size, uint8_t(), [&](const Tier& t, uint8_t* out) { t.kernels.pack(t.pool, q.data(), n, bits, out); });
+  compare("unpack", n, uint8_t(), [&](const Tier& t, uint8_t* out) { t.kernels.unpack(t.pool, dense.data(), bits, {out, n, is_signed}); });
   return 0;
 }
