@@ -25,10 +25,16 @@ const FAMILIES = [
   { name: 'integer tiles', functions: /\binteger_tile</, isas: X86 },
   // Told, not failed: sums of 16 bits are drained into memory on purpose, and these loops wait for memory anyway.
   { name: 'GEMV', functions: /\bplanes_tile</, isas: X86, mayWait: true },
-  { name: 'integer depthwise', functions: /\b(depthwise_task|integer_depthwise|pixels)</, isas: X86 },
+  { name: 'integer depthwise', functions: /\bdepthwise_(block|task)<sq::/, isas: X86 },
   { name: 'float tiles', functions: /\bfloat_(tile|lines|task)/, isas: X86 },
   { name: 'float depthwise', functions: /\bfloat_depthwise</, isas: X86 },
 ];
+
+/**
+ * Spills that are known, with how many vectors. Twelve sums, two weights, one activation, the ones and a product are 17
+ * vectors for 16 registers; the sum that goes by memory has the rest of the loop to come back.
+ */
+const KNOWN = new Map([['avx2 sq::integer_tile<sq::PairedDot, 6, 2>', 1]]);
 
 /** Instructions that only instruction-set files may hold: those of AVX and later, by their registers or names. */
 const BEYOND_BASE = /%[yz]mm|%k[1-7]\b|%xmm(1[6-9]|2\d|3[01])\b|^v[a-z0-9]+ .*%xmm/;
@@ -119,7 +125,8 @@ function checkLoops(isa, functions) {
         if (spills.length === 0) continue;
         spilled++;
         const message = `${isa}: ${signature(candidate.name)}: ${spills.length} vectors in ${loop.length} instructions spilled, as ${spills[0]}`;
-        if (family.mayWait) told.push(message);
+        if (family.mayWait || spills.length <= (KNOWN.get(`${isa} ${signature(candidate.name)}`) ?? 0))
+          told.push(message);
         else problems.push(message);
       }
     }
