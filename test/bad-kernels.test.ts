@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { SigmaQuantError } from '../lib/errors.ts';
+import type { SigmaQuantError } from '../lib/errors.ts';
 import { checked, createKernels, type Kernels } from '../lib/kernels/index.ts';
 import { nativeIsas } from '../lib/kernels/native.ts';
 import { convShape, weightsOf } from './contract/shapes.ts';
@@ -28,8 +28,8 @@ function rightCalls(k: Kernels): [Verb, unknown[]][] {
     ['quantizeChannels', [f32(12), f32(3), i32(3), 2, -128, 127, i8(12)]],
     ['dequantize', [u8(9), 0.5, 3, f32(9)]],
     ['dequantizeChannels', [i8(12), f32(3), i32(3), 2, f32(12)]],
-    ['pack', [i8(9), 3, u8(4)]],
-    ['unpack', [u8(4), 3, i8(9)]],
+    ['pack', [i8(9), 8, u8(9)]],
+    ['unpack', [u8(9), 8, i8(9)]],
     ['weightsSize', [WEIGHTS]],
     ['packWeights', [i8(5 * DEPTH), WEIGHTS, u8(k.weightsSize(WEIGHTS))]],
     ['gemm', [u8(16), u8(k.weightsSize(MATRIX)), MATRIX, 2, 7, i32(3), f32(3), 1, 0, 255, u8(6)]],
@@ -103,20 +103,21 @@ const replaced = (values: unknown[], at: number, value: unknown) =>
 function refused(k: Kernels, verb: Verb, values: unknown[], what: string): void {
   assert.throws(
     () => call(k, verb, values),
-    (error) =>
-      error instanceof SigmaQuantError &&
-      error.code === 'INVALID_ARGUMENT' &&
-      /^Expected/.test(error.message),
+    (error) => isOurs(error) && error.code === 'INVALID_ARGUMENT',
     `${verb}: ${what} was not refused`,
   );
 }
+
+/** By its name, not its class: a lazily imported backend may bring a second copy of the class with it. */
+const isOurs = (error: unknown): error is SigmaQuantError =>
+  (error as Error).name === 'SigmaQuantError' && /^Expected/.test((error as Error).message);
 
 /** Any answer but a crash or an error of another kind. */
 function survived(k: Kernels, verb: Verb, values: unknown[], what: string): void {
   try {
     call(k, verb, values);
   } catch (error) {
-    if (!(error instanceof SigmaQuantError)) assert.fail(`${verb}: ${what} gave ${error}`);
+    if (!isOurs(error)) assert.fail(`${verb}: ${what} gave ${error}`);
   }
 }
 
@@ -133,9 +134,7 @@ describe('bad input to kernels', () => {
       after(() => k?.dispose());
 
       it('right calls of every verb are served', () => {
-        const verbs = Object.keys(Object.getPrototypeOf(k)).filter(
-          (name) => typeof k[name as Verb] === 'function',
-        );
+        const verbs = Object.keys(k).filter((name) => typeof k[name as Verb] === 'function');
         const known = calls.map(([verb]) => verb as string);
         assert.deepEqual(
           verbs.filter((name) => !known.includes(name) && name !== 'dispose'),
@@ -198,7 +197,7 @@ describe('bad input to kernels', () => {
             if (ArrayBuffer.isView(value) || typeof value !== 'object' || value === null) continue;
             const fields = Object.keys(value);
             for (const field of fields)
-              for (const size of [0, large, 2 ** 30, 65_536])
+              for (const size of [0, large, 2 ** 30, 4096])
                 survived(k, verb, replaced(values, at, { ...value, [field]: size }), `${field} ${size}`);
           }
         const far = { strideHeight: large, strideWidth: large, dilationHeight: large, dilationWidth: large };
@@ -348,9 +347,7 @@ describe('bad input to kernels', () => {
       if ((nativeIsas() as string[]).includes(isa)) continue;
       await assert.rejects(
         createKernels({ backend: 'native', isa: isa as never }),
-        (error) =>
-          error instanceof SigmaQuantError &&
-          ['BACKEND_UNAVAILABLE', 'INVALID_ARGUMENT'].includes(error.code),
+        (error) => isOurs(error) && ['BACKEND_UNAVAILABLE', 'INVALID_ARGUMENT'].includes(error.code),
         `"${isa}"`,
       );
     }
