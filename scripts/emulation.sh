@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The addon on processors that this one is not, emulated by qemu: arm64 (cross-built) and older x86-64.
 #   emulation.sh missing         prints what is not installed, as Debian packages
-#   emulation.sh build           cross-builds the addon, compiles the tests, fetches a node for arm64
+#   emulation.sh fetch           fetches a node for arm64 from the npm registry
+#   emulation.sh build           cross-builds the addon, compiles the tests
 #   emulation.sh contract ISA    the kernel contract on a processor whose best instruction set is ISA
 #   emulation.sh network ISA     the demo network there: the same logits as on this processor
 # All of it lies in build-emulation/, where the loader of the package does not look: an addon for another processor in
@@ -35,11 +36,13 @@ missing() {
   command -v qemu-aarch64 >/dev/null && command -v qemu-x86_64 >/dev/null || echo qemu-user
 }
 
-build() {
+fetch() {
+  [ -x "$SUITE/node/package/bin/node" ] && return
   mkdir -p "$SUITE/node"
-  if [ ! -x "$SUITE/node/package/bin/node" ]; then
-    tar -xzf "$SUITE/node/$(npm pack --silent --pack-destination "$SUITE/node" "$NODE_ARM64")" -C "$SUITE/node"
-  fi
+  tar -xzf "$SUITE/node/$(npm pack --silent --pack-destination "$SUITE/node" "$NODE_ARM64")" -C "$SUITE/node"
+}
+
+build() {
   npx cmake-js compile --arch arm64 --out "$SUITE/arm64" --parallel 2 \
     "--CDCMAKE_TOOLCHAIN_FILE=$PWD/scripts/aarch64-linux-gnu.cmake" >"$SUITE/build.log" 2>&1 || { cat "$SUITE/build.log" && return 1; }
   npx tsc --noEmit false --noCheck --declaration false --outDir "$SUITE"
