@@ -12,6 +12,7 @@
 #include "float-depthwise-inl.h"
 #include "float-inl.h"
 #include "integer-tile-inl.h"
+#include "integer-pairs-inl.h"
 #include "integer-rows-inl.h"
 #include "integer-depthwise-inl.h"
 #include "integer-inl.h"

