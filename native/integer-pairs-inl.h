@@ -49,18 +49,16 @@ struct PairSums {
   }
 
   SQ_INLINE void store(const IntegerTile& tile, uint8_t* out, int64_t ldc) const {
+    VI rows[R][V];
 #pragma GCC unroll 6
-    for (int i = 0; i < PAIRS; i++) {
-      VI first[V], second[V];
+    for (int i = 0; i < PAIRS; i++)
 #pragma GCC unroll 2
       for (int v = 0; v < V; v++) {
         const VI offset = vi_load(tile.offset + v * W);
-        first[v] = vi_add(offset, D::first_row(sum[i][2 * v], sum[i][2 * v + 1]));
-        second[v] = vi_add(offset, D::second_row(sum[i][2 * v], sum[i][2 * v + 1]));
+        rows[2 * i][v] = vi_add(offset, D::first_row(sum[i][2 * v], sum[i][2 * v + 1]));
+        if (2 * i + 1 < R) rows[2 * i + 1][v] = vi_add(offset, D::second_row(sum[i][2 * v], sum[i][2 * v + 1]));
       }
-      integer_store<V>(first, tile, out + 2 * i * ldc);
-      if (2 * i + 1 < R) integer_store<V>(second, tile, out + (2 * i + 1) * ldc);
-    }
+    integer_store_rows(rows, tile, out, ldc);
   }
 };
 

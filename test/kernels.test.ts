@@ -14,7 +14,11 @@ import { EMULATED_ISA, fusedMultiplyAdd } from './contract/support.ts';
  */
 function expectedBackends(): KernelsOptions[] {
   if (EMULATED_ISA) return [{ backend: 'native', isa: EMULATED_ISA, threads: 2 }];
-  const found: KernelsOptions[] = [{ backend: 'reference' }, { backend: 'wasm' }];
+  const found: KernelsOptions[] = [
+    { backend: 'reference' },
+    { backend: 'wasm' },
+    { backend: 'wasm', threads: 2 },
+  ];
   const has = (tool: string, ...options: string[]) => {
     try {
       execFileSync(tool, options, { stdio: 'ignore' });

@@ -70,8 +70,6 @@ inline void vi_store_n(int32_t* p, VI x, int n) {
 inline VI vi_add(VI a, VI b) { return vaddq_s32(a, b); }
 inline VF vi_float(VI a) { return vcvtq_f32_s32(a); }
 
-inline VI vi_round(VF x) { return vcvtnq_s32_f32(x); }
-
 using VB = uint8x16_t;
 inline VB vb_set(uint8_t x) { return vdupq_n_u8(x); }
 inline VB vb_load(const uint8_t* p) { return vld1q_u8(p); }
@@ -84,20 +82,35 @@ inline VB vb_sub(VB a, VB b) { return vsubq_u8(a, b); }
 inline VB vb_right(VB x, int by) { return x >> static_cast<uint8_t>(by); }
 inline VB vb_left(VB x, int by) { return x << static_cast<uint8_t>(by); }
 
-/** The low bytes of x, then of y. */
-inline uint32x2_t low_bytes(VI x, VI y) {
-  const int16x8_t words = vcombine_s16(vmovn_s32(x), vmovn_s32(y));
-  return vreinterpret_u32_s8(vmovn_s16(words));
+/** rne(min(max(x, low), high)) + zero_point; the limits are already less the zero point. */
+struct Rounding {
+  VF low, high;
+  VB zero_point;
+};
+inline Rounding rounding(float low, float high, int32_t zero_point) {
+  return {vf_set(low), vf_set(high), vb_set(static_cast<uint8_t>(zero_point))};
 }
-/** The low bytes of W lanes each, to p and q. */
-inline void bytes_store_pair(uint8_t* p, uint8_t* q, VI x, VI y) {
-  const uint32x2_t bytes = low_bytes(x, y);
-  const uint32_t first = vget_lane_u32(bytes, 0), second = vget_lane_u32(bytes, 1);
-  memcpy(p, &first, W);
-  memcpy(q, &second, W);
+inline int16x4_t rounded(VF x, const Rounding& r) { return vmovn_s32(vcvtnq_s32_f32(vf_min(vf_max(x, r.low), r.high))); }
+
+/** Four vectors to bytes, one after the other. */
+inline VB bytes_round_four(const VF (&x)[4], const Rounding& r) {
+  const int16x8_t first = vcombine_s16(rounded(x[0], r), rounded(x[1], r));
+  const int16x8_t second = vcombine_s16(rounded(x[2], r), rounded(x[3], r));
+  return vaddq_u8(vreinterpretq_u8_s8(vcombine_s8(vmovn_s16(first), vmovn_s16(second))), r.zero_point);
 }
-inline void bytes_store_n(uint8_t* p, VI x, int n) {
-  const uint32_t four = vget_lane_u32(low_bytes(x, x), 0);
+/** 2 * W of the bytes: the first or the second half. */
+inline void vb_store_half(uint8_t* p, VB x, int half) { vst1_u8(p, half ? vget_high_u8(x) : vget_low_u8(x)); }
+/** W of the bytes. */
+inline void vb_store_quarter(uint8_t* p, VB x, int quarter) {
+  uint32_t fours[4];
+  vst1q_u32(fours, vreinterpretq_u32_u8(x));
+  memcpy(p, fours + quarter, W);
+}
+/** One vector, n bytes of it. */
+inline void bytes_store_n(uint8_t* p, VF x, const Rounding& r, int n) {
+  const int16x4_t words = rounded(x, r);
+  const int8x8_t bytes = vmovn_s16(vcombine_s16(words, words));
+  const uint32_t four = vget_lane_u32(vreinterpret_u32_u8(vadd_u8(vreinterpret_u8_s8(bytes), vget_low_u8(r.zero_point))), 0);
   if (n == W)
     memcpy(p, &four, W);
   else
@@ -111,11 +124,11 @@ inline uint8x8_t four_bytes(const uint8_t* p) {
   return vreinterpret_u8_u32(vset_lane_u32(four, vdup_n_u32(0), 0));
 }
 
-/** 4 bytes of each of four lines, one line after the other, then in the order `places`. */
-inline VB interleave_four(const uint8_t* const* line, const uint8_t* places) {
-  uint32_t fours[4];
-  for (int i = 0; i < 4; i++) memcpy(fours + i, line[i], 4);
-  return vqtbl1q_u8(vreinterpretq_u8_u32(vld1q_u32(fours)), vld1q_u8(places));
+/** V * W bytes of each of two lines, side by side; the bits of `flip` flipped. */
+template <int V>
+inline VB side_by_side(const uint8_t* p, const uint8_t* q, uint8_t flip) {
+  const uint8x8_t x = V == 2 ? vld1_u8(p) : four_bytes(p), y = V == 2 ? vld1_u8(q) : four_bytes(q);
+  return vb_xor(vcombine_u8(vzip1_u8(x, y), vzip2_u8(x, y)), vb_set(flip));
 }
 
 /** Weights of four columns and activations A, four deep, as bytes. */
@@ -125,14 +138,18 @@ struct BytesOfFour {
   using Weights = int8x16_t;
   static constexpr int STEP = 4;
   static constexpr bool NARROW = false;
-  static constexpr uint8_t PLACES[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
   static VI widen(VI x) { return x; }
   static Weights weights(const uint8_t* p) { return vreinterpretq_s8_u8(vb_load(p)); }
   static Weights from_bytes(VB x) { return vreinterpretq_s8_u8(x); }
-  static void interleave(const uint8_t* const* line, bool is_signed, A* to) {
-    const bool carried_signed = A(-1) < A(0);
-    const VB flips = vb_set(is_signed == carried_signed ? 0 : 0x80);
-    vb_store(reinterpret_cast<uint8_t*>(to), vb_xor(interleave_four(line, PLACES), flips));
+  static constexpr uint8_t flip(bool is_signed) { return is_signed == (A(-1) < A(0)) ? 0 : 0x80; }
+  /** V * W bytes of each of four lines, side by side. */
+  template <bool SIGNED, int V>
+  static void interleave(const uint8_t* const (&line)[STEP], int64_t at, A* to) {
+    auto* bytes = reinterpret_cast<uint8_t*>(to);
+    const uint16x8_t upper = vreinterpretq_u16_u8(side_by_side<V>(line[0] + at, line[1] + at, flip(SIGNED)));
+    const uint16x8_t lower = vreinterpretq_u16_u8(side_by_side<V>(line[2] + at, line[3] + at, flip(SIGNED)));
+    vb_store(bytes, vreinterpretq_u8_u16(vzip1q_u16(upper, lower)));
+    if (V == 2) vb_store(bytes + 4 * W, vreinterpretq_u8_u16(vzip2q_u16(upper, lower)));
   }
 };
 

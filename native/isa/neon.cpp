@@ -43,15 +43,19 @@ inline VI add_pairs(VI sum, VI products) { return vpadalq_s16(sum, vreinterpretq
 struct PairsOfFour : BytesOfFour<int8_t> {
   static constexpr uint8_t PAIRS[16] = {0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15};
   static constexpr uint8_t SPREAD[16] = {0, 1, 0, 1, 0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3};
-  static constexpr uint8_t PLACES[16] = {0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15};
   static Weights from_bytes(VB x) { return vreinterpretq_s8_u8(vqtbl1q_u8(x, vld1q_u8(PAIRS))); }
   static Weights weights(const uint8_t* p) { return from_bytes(vb_load(p)); }
   static int8x16_t activations(const int8_t* p) {
     return spread(four_bytes(reinterpret_cast<const uint8_t*>(p)), vld1q_u8(SPREAD));
   }
   static int8x16_t column(const int8_t* p) { return vld1q_s8(p); }
-  static void interleave(const uint8_t* const* line, bool is_signed, int8_t* to) {
-    vst1q_s8(to, vreinterpretq_s8_u8(vb_xor(interleave_four(line, PLACES), vb_set(is_signed ? 0 : 0x80))));
+  template <bool SIGNED, int V>
+  static void interleave(const uint8_t* const (&line)[STEP], int64_t at, int8_t* to) {
+    auto* bytes = reinterpret_cast<uint8_t*>(to);
+    const uint64x2_t upper = vreinterpretq_u64_u8(side_by_side<V>(line[0] + at, line[1] + at, flip(SIGNED)));
+    const uint64x2_t lower = vreinterpretq_u64_u8(side_by_side<V>(line[2] + at, line[3] + at, flip(SIGNED)));
+    vb_store(bytes, vreinterpretq_u8_u64(vzip1q_u64(upper, lower)));
+    if (V == 2) vb_store(bytes + 4 * W, vreinterpretq_u8_u64(vzip2q_u64(upper, lower)));
   }
 };
 
