@@ -70,10 +70,10 @@ void paired_tile(const typename D::Activation* a, int64_t lda, const IntegerTile
   const uint8_t* w = tile.weights;
   for (int64_t line = 0; line < tile.lines; line++, s.move(tile.line_skip))
     for (int64_t run = 0; run < tile.runs; run++, s.move(tile.run_skip))
-      for (int64_t i = 0; i < tile.steps; i++, w += Sums::BLOCKS * VECTOR, s.move(D::STEP)) {
+      for (int64_t i = 0; i < tile.steps; i++, w += Sums::BLOCKS * WB, s.move(D::STEP)) {
         typename D::Weights weights[Sums::BLOCKS];
 #pragma GCC unroll 4
-        for (int j = 0; j < Sums::BLOCKS; j++) weights[j] = D::weights(w + j * VECTOR);
+        for (int j = 0; j < Sums::BLOCKS; j++) weights[j] = D::weights(w + j * WB);
         s.step(weights, 0);
       }
   s.store(tile, out, ldc);
@@ -84,14 +84,14 @@ template <class D, int BITS, int R>
 void paired_planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile& tile, uint8_t* out, int64_t ldc) {
   using Sums = PairSums<D, R, 2>;
   constexpr int BLOCKS = Sums::BLOCKS, STEPS = VECTORS_PER_CHUNK / BLOCKS, BYTES = LINE * BITS;
-  constexpr int AHEAD = 8;  // chunks
+  constexpr int CHUNKS_AHEAD = 8;  // chunks
   // Two sets of sums: one pair of rows alone has too few to hide the latency of a dot.
   Sums even(a, lda), odd(a, lda);
   const uint8_t* p = tile.weights;
   int64_t left = tile.steps;
   for (; left >= STEPS; left -= STEPS, p += BYTES, even.move(STEPS * D::STEP), odd.move(STEPS * D::STEP)) {
 #pragma GCC unroll 8
-    for (int i = 0; i < BITS; i++) prefetch(p + AHEAD * BYTES + i * LINE);
+    for (int i = 0; i < BITS; i++) prefetch(p + CHUNKS_AHEAD * BYTES + i * LINE);
 #pragma GCC unroll 8
     for (int i = 0; i < STEPS; i++) {
       typename D::Weights weights[BLOCKS];
@@ -103,10 +103,10 @@ void paired_planes_tile(const typename D::Activation* a, int64_t lda, const Inte
   uint8_t chunk[CHUNK];
   if (BITS < 8 && left > 0) decode_chunks<BITS>(p, 1, chunk);
   const uint8_t* w = BITS < 8 ? chunk : p;
-  for (; left > 0; left--, w += BLOCKS * VECTOR, even.move(D::STEP)) {
+  for (; left > 0; left--, w += BLOCKS * WB, even.move(D::STEP)) {
     typename D::Weights weights[BLOCKS];
 #pragma GCC unroll 4
-    for (int j = 0; j < BLOCKS; j++) weights[j] = D::weights(w + j * VECTOR);
+    for (int j = 0; j < BLOCKS; j++) weights[j] = D::weights(w + j * WB);
     even.step(weights, 0);
   }
 #pragma GCC unroll 6

@@ -39,7 +39,7 @@ inline void stream_end() {}
 inline VF vf_add(VF a, VF b) { return vaddq_f32(a, b); }
 inline VF vf_mul(VF a, VF b) { return vmulq_f32(a, b); }
 inline VF vf_muladd(VF a, VF b, VF c) { return vfmaq_f32(c, a, b); }
-/** As on x86, b where they compare false (NaN, two zeros): fmin and fmax would differ there. */
+/** min and max are b where a or b is NaN, unlike fmin and fmax. */
 inline VF vf_min(VF a, VF b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
 inline VF vf_max(VF a, VF b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
 
@@ -70,33 +70,37 @@ inline void vi_store_n(int32_t* p, VI x, int n) {
 inline VI vi_add(VI a, VI b) { return vaddq_s32(a, b); }
 inline VF vi_float(VI a) { return vcvtq_f32_s32(a); }
 
+inline VF vf_div(VF a, VF b) { return vdivq_f32(a, b); }
+/** rne, |x| < 2^22. */
+inline VF vf_round(VF x) { return vrndnq_f32(x); }
+
+// Four vectors of floats beside one of bytes.
+constexpr int WB = 4 * W;
 using VB = uint8x16_t;
+
 inline VB vb_set(uint8_t x) { return vdupq_n_u8(x); }
 inline VB vb_load(const uint8_t* p) { return vld1q_u8(p); }
 inline void vb_store(uint8_t* p, VB x) { vst1q_u8(p, x); }
+/** As vf_stream. */
+inline void vb_stream(uint8_t* p, VB x) { vst1q_u8(p, x); }
+/** Modulo 256. */
+inline VB vb_add(VB a, VB b) { return vaddq_u8(a, b); }
+inline VB vb_sub(VB a, VB b) { return vsubq_u8(a, b); }
+/** Of unsigned bytes. */
+inline VB vb_max(VB a, VB b) { return vmaxq_u8(a, b); }
 inline VB vb_and(VB a, VB b) { return vandq_u8(a, b); }
 inline VB vb_or(VB a, VB b) { return vorrq_u8(a, b); }
 inline VB vb_xor(VB a, VB b) { return veorq_u8(a, b); }
-inline VB vb_sub(VB a, VB b) { return vsubq_u8(a, b); }
 /** Operators: the intrinsics want a constant, which `by` is only once it is inlined. */
 inline VB vb_right(VB x, int by) { return x >> static_cast<uint8_t>(by); }
 inline VB vb_left(VB x, int by) { return x << static_cast<uint8_t>(by); }
 
-/** rne(min(max(x, low), high)) + zero_point; the limits are already less the zero point. */
-struct Rounding {
-  VF low, high;
-  VB zero_point;
-};
-inline Rounding rounding(float low, float high, int32_t zero_point) {
-  return {vf_set(low), vf_set(high), vb_set(static_cast<uint8_t>(zero_point))};
-}
-inline int16x4_t rounded(VF x, const Rounding& r) { return vmovn_s32(vcvtnq_s32_f32(vf_min(vf_max(x, r.low), r.high))); }
-
-/** Four vectors to bytes, one after the other. */
-inline VB bytes_round_four(const VF (&x)[4], const Rounding& r) {
-  const int16x8_t first = vcombine_s16(rounded(x[0], r), rounded(x[1], r));
-  const int16x8_t second = vcombine_s16(rounded(x[2], r), rounded(x[3], r));
-  return vaddq_u8(vreinterpretq_u8_s8(vcombine_s8(vmovn_s16(first), vmovn_s16(second))), r.zero_point);
+/** The low bytes of rne(x) for |x| < 2^15, in order; NaN gives 0. */
+inline VB vb_round(const VF (&x)[4]) {
+  const auto words = [&](int i) {
+    return vcombine_s16(vmovn_s32(vcvtnq_s32_f32(x[i])), vmovn_s32(vcvtnq_s32_f32(x[i + 1])));
+  };
+  return vreinterpretq_u8_s8(vcombine_s8(vmovn_s16(words(0)), vmovn_s16(words(2))));
 }
 /** 2 * W of the bytes: the first or the second half. */
 inline void vb_store_half(uint8_t* p, VB x, int half) { vst1_u8(p, half ? vget_high_u8(x) : vget_low_u8(x)); }
@@ -106,15 +110,16 @@ inline void vb_store_quarter(uint8_t* p, VB x, int quarter) {
   vst1q_u32(fours, vreinterpretq_u32_u8(x));
   memcpy(p, fours + quarter, W);
 }
-/** One vector, n bytes of it. */
-inline void bytes_store_n(uint8_t* p, VF x, const Rounding& r, int n) {
-  const int16x4_t words = rounded(x, r);
-  const int8x8_t bytes = vmovn_s16(vcombine_s16(words, words));
-  const uint32_t four = vget_lane_u32(vreinterpret_u32_u8(vadd_u8(vreinterpret_u8_s8(bytes), vget_low_u8(r.zero_point))), 0);
+/** n (<= W) bytes as int32 lanes, the rest zero. */
+inline VI bytes_widen(const uint8_t* p, int n, bool is_signed) {
+  uint32_t four = 0;
   if (n == W)
-    memcpy(p, &four, W);
+    memcpy(&four, p, W);
   else
-    for (int i = 0; i < n; i++) p[i] = static_cast<uint8_t>(four >> (8 * i));
+    for (int i = 0; i < n; i++) four |= uint32_t(p[i]) << (8 * i);
+  const uint8x8_t x = vreinterpret_u8_u32(vset_lane_u32(four, vdup_n_u32(0), 0));
+  return is_signed ? vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_u8(x))))
+                   : vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(vmovl_u8(x))));
 }
 
 /** Four bytes in the first lane: dots take them from there for all columns. */
@@ -149,7 +154,7 @@ struct BytesOfFour {
     const uint16x8_t upper = vreinterpretq_u16_u8(side_by_side<V>(line[0] + at, line[1] + at, flip(SIGNED)));
     const uint16x8_t lower = vreinterpretq_u16_u8(side_by_side<V>(line[2] + at, line[3] + at, flip(SIGNED)));
     vb_store(bytes, vreinterpretq_u8_u16(vzip1q_u16(upper, lower)));
-    if (V == 2) vb_store(bytes + 4 * W, vreinterpretq_u8_u16(vzip2q_u16(upper, lower)));
+    if (V == 2) vb_store(bytes + WB, vreinterpretq_u8_u16(vzip2q_u16(upper, lower)));
   }
 };
 

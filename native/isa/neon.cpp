@@ -55,7 +55,7 @@ struct PairsOfFour : BytesOfFour<int8_t> {
     const uint64x2_t upper = vreinterpretq_u64_u8(side_by_side<V>(line[0] + at, line[1] + at, flip(SIGNED)));
     const uint64x2_t lower = vreinterpretq_u64_u8(side_by_side<V>(line[2] + at, line[3] + at, flip(SIGNED)));
     vb_store(bytes, vreinterpretq_u8_u64(vzip1q_u64(upper, lower)));
-    if (V == 2) vb_store(bytes + 4 * W, vreinterpretq_u8_u64(vzip2q_u64(upper, lower)));
+    if (V == 2) vb_store(bytes + WB, vreinterpretq_u8_u64(vzip2q_u64(upper, lower)));
   }
 };
 
