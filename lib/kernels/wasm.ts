@@ -1,4 +1,5 @@
 import type { ByteArray, ConvShape, Kernels, KernelsOptions, WeightsShape } from './kernels.ts';
+import { sliced } from './later.ts';
 import { matrixShape } from './reference-integer.ts';
 import { Stage, type View, WasmArena } from './wasm-memory.ts';
 import { loadModule, unavailable, type WasmModule } from './wasm-module.ts';
@@ -43,10 +44,15 @@ export async function createWasm(options: KernelsOptions = {}): Promise<Kernels>
   const shared = threads > 1 && (await canShare()) ? await loadModule(true).catch(() => null) : null;
   const module = shared ?? (await loadModule(false));
   const arena = new WasmArena(module.memory, module.verbs.memoryStart());
-  return kernelsOf(module, arena, shared && (await Team.create(module, arena, threads)));
+  const kernels = kernelsOf(module, arena, shared && (await Team.create(module, arena, threads)));
+  return Object.assign(kernels, { later: sliced(kernels) });
 }
 
-export function kernelsOf({ memory, verbs: wasm }: WasmModule, arena: WasmArena, team: Team | null): Kernels {
+export function kernelsOf(
+  { memory, verbs: wasm }: WasmModule,
+  arena: WasmArena,
+  team: Team | null,
+): Omit<Kernels, 'later'> {
   const stage = new Stage(arena);
   const { at } = stage;
   const describedAt = arena.take(SHAPE_FIELDS.length * 4);
