@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { createKernels } from '../lib/kernels/index.ts';
 import type { Kernels } from '../lib/kernels/kernels.ts';
-import { writeResults } from './results.ts';
+import { median, writeResults } from './results.ts';
 import { compare, differences, type Row } from './rivals/compare.ts';
 import type { Rival } from './rivals/contender.ts';
 import { loadProgram } from './rivals/native.ts';
@@ -66,7 +66,9 @@ async function trialRows(trial: Trial, kernels: Kernels, name: string, rival: Ri
     const ours = openOurs(kernels, problem);
     try {
       const theirs = await open();
-      const [oursUs, rivalUs] = await compare(ours, theirs, rounds, kernels.threads);
+      const times = await compare(ours, theirs, rounds, kernels.threads);
+      const [oursUs, rivalUs] = times.map(median);
+      const [oursBest, rivalBest] = times.map((all) => Math.min(...all));
       const { differing, difference } = differences(await ours.output(), await theirs.output());
       await theirs.close();
       const ratio = rivalUs / oursUs;
@@ -80,6 +82,7 @@ async function trialRows(trial: Trial, kernels: Kernels, name: string, rival: Ri
         oursUs,
         rivalUs,
         ratio,
+        fastestRatio: rivalBest / oursBest,
         exact: integers(trial) ? differing === 0 : null,
         differing,
         difference,

@@ -181,14 +181,17 @@ describe('rivals', () => {
       close: async () => {},
     });
     // The first turn of each is its warm-up, long enough to be the only one.
-    const medians = await compare(
+    const times = await compare(
       contender('ours', [1e6, 10, 30, 20]),
       contender('theirs', [1e6, 40, 60, 50]),
       3,
       1,
     );
     assert.deepEqual(turns, ['ours', 'theirs', 'ours', 'theirs', 'ours', 'theirs', 'ours', 'theirs']);
-    assert.deepEqual(medians, [20, 50]);
+    assert.deepEqual(times, [
+      [10, 30, 20],
+      [40, 60, 50],
+    ]);
   });
 
   it('tells inexact results apart', () => {
@@ -206,15 +209,16 @@ describe('rivals', () => {
       oursUs: 10,
       rivalUs: 5,
       ratio: 0.5,
+      fastestRatio: 0.6,
       exact: false,
       differing: 0.99,
       difference: 0.14,
     };
     const text = report([row, { ...row, shape: '1x4096x4096', ratio: 2, exact: true, differing: 0 }], 15);
-    assert.match(text, /\| gemm u8, 8 bits \| oneDNN \| 2 \| 1\.00 \| 0\.50 \| 1 \|/);
+    assert.match(text, /\| gemm u8, 8 bits \| oneDNN \| 2 \| 1\.00 \| 0\.60 \| 0\.50 \| 1 \|/);
     assert.match(
       text,
-      /\| oneDNN: gemm:jit \| 10\.00 \| 5\.00 \| 0\.50 \| inexact: 99\.0 % differ, by up to 14 % \|/,
+      /\| oneDNN: gemm:jit \| 10\.00 \| 5\.00 \| 0\.50 \| 0\.60 \| inexact: 99\.0 % differ, by up to 14 % \|/,
     );
     assert.match(text, /\| 1x4096x4096 .* \| the same bits \|/);
   });

@@ -1,5 +1,4 @@
 import { setTimeout } from 'node:timers/promises';
-import { median } from '../results.ts';
 import type { Contender } from './contender.ts';
 import type { Trial } from './trials.ts';
 
@@ -16,6 +15,8 @@ export interface Row extends Trial {
   rivalUs: number;
   /** rivalUs / oursUs: above 1 we are faster. */
   ratio: number;
+  /** The same of the fastest rounds, which other work on the machine disturbs least. */
+  fastestRatio: number;
   /** Whether its output equals ours, which is exact, to the bit; null for floats, where there is no one answer. */
   exact: boolean | null;
   /** Share of outputs that differ from ours, and the largest difference relative to our largest output. */
@@ -45,13 +46,13 @@ async function warm(contender: Contender): Promise<number> {
   }
 }
 
-/** Medians of both, turn by turn. */
+/** Microseconds per call of either side, round by round, turn by turn. */
 export async function compare(
   ours: Contender,
   rival: Contender,
   rounds: number,
   threads: number,
-): Promise<[number, number]> {
+): Promise<[number[], number[]]> {
   const sides = [ours, rival].map((side) => ({ side, calls: 0, times: [] as number[] }));
   for (const one of sides) one.calls = await warm(one.side);
   for (let round = 0, spent = 0; round < rounds && (spent < BUDGET || round < MIN_ROUNDS); round++) {
@@ -62,7 +63,7 @@ export async function compare(
       spent += perCall * (calls + 1);
     }
   }
-  return [median(sides[0].times), median(sides[1].times)];
+  return [sides[0].times, sides[1].times];
 }
 
 /** Share of outputs that differ, and the largest difference relative to the largest of `ours`. */

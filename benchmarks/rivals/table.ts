@@ -13,6 +13,7 @@ const columns: Column<Row>[] = [
   numberColumn('ours, us', 2, ({ oursUs }) => oursUs),
   numberColumn('rival, us', 2, ({ rivalUs }) => rivalUs),
   numberColumn('ratio', 2, ({ ratio }) => ratio),
+  numberColumn('of the fastest', 2, ({ fastestRatio }) => fastestRatio),
   { title: 'its result', text: verdict },
 ];
 
@@ -34,6 +35,9 @@ const meanColumns: Column<Mean>[] = [
   { title: 'rival', text: ({ rival }) => rival },
   numberColumn('comparisons', 0, ({ rows }) => rows.length),
   numberColumn('geometric mean', 2, ({ rows }) => geometricMean(rows.map(({ ratio }) => ratio))),
+  numberColumn('of the fastest', 2, ({ rows }) =>
+    geometricMean(rows.map(({ fastestRatio }) => fastestRatio)),
+  ),
   numberColumn('lowest', 2, ({ rows }) => Math.min(...rows.map(({ ratio }) => ratio))),
   numberColumn('slower than the rival', 0, ({ rows }) => rows.filter(({ ratio }) => ratio < 1).length),
 ];
