@@ -108,7 +108,12 @@ for (const threads of flags.threads.split(',').map(wholeNumber)) {
     try {
       rival = await load(threads);
     } catch (error) {
-      say(`${name} is left out: ${(error as Error).message.split('\n')[0]}.`);
+      const { code, message } = error as NodeJS.ErrnoException;
+      const reason =
+        code === 'MODULE_NOT_FOUND'
+          ? 'it is not installed: npm --prefix benchmarks ci'
+          : message.split('\n')[0];
+      say(`${name} is left out: ${reason}.`);
       continue;
     }
     const kernels = await createKernels({ backend, threads });
