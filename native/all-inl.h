@@ -14,6 +14,7 @@
 #include "integer-inl.h"
 #include "gram-inl.h"
 #include "hessian-inl.h"
+#include "peak-inl.h"
 
 namespace sq {
 
@@ -49,6 +50,9 @@ extern const Kernels SQ_KERNELS = {
     quantize_error,
     gram,
     round_with_hessian,
+    peak,
+    read,
+    copy,
 };
 
 }  // namespace sq

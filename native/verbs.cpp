@@ -293,6 +293,27 @@ V round_with_hessian(E env, I info) {
   return c.done();
 }
 
+V peak(E env, I info) {
+  Call c(env, info);
+  const int32_t bits = c.whole(1);
+  const int64_t rounds = c.large(2);
+  return c.done(c.fits() ? c.kernels().peak(c.pool(), bits, rounds) : 0);
+}
+
+V read(E env, I info) {
+  Call c(env, info);
+  const auto x = c.integers(1);
+  return c.done(c.fits() ? c.kernels().read(c.pool(), x.data, x.length) : 0);
+}
+
+V copy(E env, I info) {
+  Call c(env, info);
+  const auto x = c.floats(1), out = c.floats(2);
+  const bool streaming = c.boolean(3);
+  if (c.fits()) c.kernels().copy(c.pool(), x.data, x.length, out.data, streaming);
+  return c.done();
+}
+
 }  // namespace
 
 const Export VERBS[] = {
@@ -325,6 +346,9 @@ const Export VERBS[] = {
     {"quantizeError", quantize_error},
     {"gram", gram},
     {"roundWithHessian", round_with_hessian},
+    {"peak", peak},
+    {"read", read},
+    {"copy", copy},
 };
 
 const size_t VERB_COUNT = sizeof VERBS / sizeof *VERBS;

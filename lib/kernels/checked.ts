@@ -358,6 +358,20 @@ export function checked(kernels: Kernels): Kernels {
       byteRange(q, low, high);
       k.roundWithHessian(w, scales, u, first, last, low, high, q);
     },
+    peak(bits, rounds) {
+      if (bits !== 32) whole('bits', bits, 2, 8);
+      whole('rounds', rounds, 0, ELEMENT_LIMIT);
+      return k.peak(bits, rounds);
+    },
+    read(x) {
+      array('x', x, I32);
+      return k.read(x);
+    },
+    copy(x, out, streaming) {
+      array('x', x, F32);
+      array('out', out, F32, x.length);
+      k.copy(x, out, streaming);
+    },
   };
   return Object.assign(Object.create(kernels) as Kernels, guards);
 }

@@ -208,5 +208,9 @@ export function createNative(options: KernelsOptions = {}): Kernels {
     gram: (x, shape, first, step, gram) => void n.gram(h, x, convOf(shape), first, step, gram),
     roundWithHessian: (w, scales, u, first, last, low, high, q) =>
       void n.roundWithHessian(h, w, scales, u, first, last, low, high, q),
+
+    peak: (bits, rounds) => n.peak(h, bits, rounds) as number,
+    read: (x) => n.read(h, x) as number,
+    copy: (x, out, streaming) => void n.copy(h, x, out, streaming),
   };
 }

@@ -3,6 +3,7 @@ import type { Arena, Kernels, Region } from './kernels.ts';
 import * as elementwise from './reference-elementwise.ts';
 import * as float from './reference-float.ts';
 import * as integer from './reference-integer.ts';
+import * as limits from './reference-limits.ts';
 import * as statistics from './reference-statistics.ts';
 
 /** The oracle: the shortest correct code, one thread, no vectors. Everything else is compared with it. */
@@ -18,6 +19,7 @@ export function createReference(): Kernels {
     ...float,
     ...elementwise,
     ...statistics,
+    ...limits,
   };
 }
 

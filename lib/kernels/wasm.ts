@@ -340,6 +340,20 @@ function kernelsOf(wasm: Module): Kernels {
       wasm.roundWithHessian(at[2], at[0], at[1], k, first, last, low, high, at[3]);
       stage.close(views, 2);
     },
+
+    peak: (bits, rounds) => wasm.peak(bits, rounds),
+    read(x) {
+      const n = x.length;
+      stage.open([x], 1);
+      return wasm.readWords(at[0], n);
+    },
+    copy(x, out) {
+      const views = [x, out];
+      const n = x.length;
+      stage.open(views, 1);
+      wasm.copyWords(at[0], at[1], n);
+      stage.close(views, 1);
+    },
   };
 }
 

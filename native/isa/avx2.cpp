@@ -105,6 +105,19 @@ inline void bytes_round_n(uint8_t* p, VF x, VF low, VF high, VI zero_point, int 
     for (int i = 0; i < n; i++) p[i] = uint8_t(value >> (8 * i));
 }
 
+// The limit of integer products (peak-inl.h): calls loop(multiply-adds of a step, step) with the instructions that
+// the products of this width are made of; a step takes and gives one vector of sums.
+template <class Loop>
+int64_t dot_steps(int32_t bits, Loop loop) {
+  const VI w = _mm256_set1_epi8(3), ones = _mm256_set1_epi16(1);
+  if (bits == 8) return loop(16, [w](VI x) { return _mm256_add_epi32(x, _mm256_madd_epi16(x, w)); });
+  if (bits >= 5)
+    return loop(32, [w, ones](VI x) {
+      return _mm256_add_epi32(x, _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), ones));
+    });
+  return loop(32, [w](VI x) { return _mm256_add_epi16(x, _mm256_maddubs_epi16(x, w)); });
+}
+
 }  // namespace
 }  // namespace sq
 

@@ -107,6 +107,14 @@ inline void bytes_round_n(uint8_t* p, VF x, VF low, VF high, VI zero_point, int 
   _mm_mask_storeu_epi8(p, lanes(n), bytes);
 }
 
+// The limit of integer products (peak-inl.h): calls loop(multiply-adds of a step, step) with the instructions that
+// the products of this width are made of; a step takes and gives one vector of sums.
+template <class Loop>
+int64_t dot_steps(int32_t, Loop loop) {
+  const VI w = _mm512_set1_epi8(3);
+  return loop(64, [w](VI x) { return vi_dot(x, w, w); });
+}
+
 }  // namespace
 }  // namespace sq
 

@@ -88,6 +88,12 @@ inline void bytes_round_n(uint8_t* p, VF x, VF low, VF high, VI zero_point, int 
   }
 }
 
+/** No limit is stated for what the compiler makes of portable code (peak-inl.h). */
+template <class Loop>
+int64_t dot_steps(int32_t, Loop) {
+  return 0;
+}
+
 }  // namespace
 }  // namespace sq
 
