@@ -36,13 +36,26 @@ void run_chains(int64_t rounds, Start start, Step step) {
   (void)kept;
 }
 
+template <class To, class From>
+inline To same_bits(From x) {
+  static_assert(sizeof(To) == sizeof(From));
+  To y;
+  memcpy(&y, &x, sizeof y);
+  return y;
+}
+
 /** Multiply-adds of `rounds` rounds; 0 for portable code, of which the compiler makes what it likes. */
 int64_t peak_products(int32_t bits, int64_t rounds) {
   if (!FUSED) return 0;
   if (bits <= 8)
-    return dot_steps(bits, [rounds](int64_t products, auto step) {
-      run_chains(rounds, [](int i) { return vi_set(0x01010101 * (i + 1)); }, step);
-      return rounds * CHAINS * products;
+    return with_dot(bits, [rounds](auto kind) -> int64_t {
+      using Dot = decltype(kind);
+      using Column = decltype(Dot::column(nullptr));
+      const auto w = same_bits<typename Dot::Weights>(vi_set(0x03030303));
+      run_chains(
+          rounds, [](int i) { return vi_set(0x01010101 * (i + 1)); },
+          [w](VI x) { return Dot::dot(x, w, same_bits<Column>(x)); });
+      return rounds * CHAINS * W * Dot::STEP;
     });
   const VF half = vf_set(0.5f), one = vf_set(1.0f);
   run_chains(

@@ -50,8 +50,8 @@ export interface BenchResult {
 }
 
 export const DEFAULT_ROUNDS = 7;
-/** More than the last-level cache of any processor of its time, less than a second to read. */
-const FLUSH_WORDS = (256 * 1024 * 1024) / 4;
+/** More than the last-level cache that a core shares on any processor of its time. */
+const FLUSH_WORDS = (128 * 1024 * 1024) / 4;
 
 export interface BenchRun {
   document: BenchResult;
@@ -119,9 +119,11 @@ class Run {
   readonly #rounds: number;
   /** Trials and limits, those of the surveys too. */
   readonly #total: number;
-  /** Samples of every limit in the order of the groups. */
+  /** By limitKey, with the samples of every group in order. */
   readonly #limits = new Map<string, MeasuredLimit>();
   #done = 0;
+  /** What is read to empty the caches. */
+  #flushed: BenchMemory | undefined;
 
   constructor(machines: ReadonlyMap<string, Kernels>, groups: readonly Group[], options: BenchOptions) {
     this.#machines = machines;
@@ -132,10 +134,15 @@ class Run {
     this.#total = candidates.reduce((sum, count) => sum + count, 2 * SURVEY.length * machines.size);
   }
 
+  /** Limits first and last and, of each group's trials, in turns with them. */
   async measureAll(): Promise<void> {
-    await this.#survey();
-    for (const group of this.#groups) await this.#measureGroup(group);
-    await this.#survey();
+    try {
+      await this.#survey();
+      for (const group of this.#groups) await this.#measureGroup(group);
+      await this.#survey();
+    } finally {
+      this.#flushed?.release();
+    }
   }
 
   limitSeries(): MeasuredLimit[] {
@@ -188,7 +195,7 @@ class Run {
         host: this.#options.host,
         rounds: this.#rounds,
         signal: this.#options.signal,
-        ...(this.#options.cold && { flush: this.#flush(memories) }),
+        ...(this.#options.cold && { flush: this.#flush() }),
         onRound: (done) => this.#progress(done, trials.length + limits.length),
       });
       this.#done += trials.length + limits.length;
@@ -207,10 +214,11 @@ class Run {
     }
   }
 
-  /** Reads so much that nothing else is left in the caches. */
-  #flush(memories: ReadonlyMap<string, BenchMemory>): () => void {
-    const [name, kernels] = [...this.#machines][0];
-    const region = memories.get(name)!.floats('flush', FLUSH_WORDS);
+  /** Reads so much, on as many threads as there are, that nothing else is left in the caches. */
+  #flush(): () => void {
+    const kernels = [...this.#machines.values()].reduce((a, b) => (b.threads > a.threads ? b : a));
+    this.#flushed ??= new BenchMemory(kernels);
+    const region = this.#flushed.floats('flush', FLUSH_WORDS);
     return () => void kernels.read(region.int32(0, FLUSH_WORDS));
   }
 

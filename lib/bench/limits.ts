@@ -88,16 +88,11 @@ export function intensityOf(trial: Trial): number {
   return operations / Math.max(1, readBytes + writtenBytes);
 }
 
-/** Widths that share a limit (see `Kernels.peak`), by the widest of them. */
-export function peakWidth(bits: number): number {
-  return [4, 7, 8].find((widest) => bits <= widest) ?? bits;
-}
-
 export function limitOf(trial: Trial): Limit | null {
   const { readBytes, writtenBytes, countedBytes } = costOf(trial);
   if (trial.op === 'call') return null;
   if (trial.op === 'gemv') return { limit: 'read', bytes: countedBytes };
-  if (trial.subject.kind !== 'elements') return { limit: 'peak', bits: peakWidth(trial.bits) };
+  if (trial.subject.kind !== 'elements') return { limit: 'peak', bits: trial.bits };
   if (writtenBytes === 0) return { limit: 'read', bytes: readBytes };
   return { limit: countedBytes >= STREAM_BYTES ? 'stream' : 'copy', bytes: countedBytes };
 }
@@ -124,7 +119,7 @@ export const limitKey = (machine: Machine, limit: Limit) => `${machineName(machi
 
 /** What is measured at the beginning and at the end, whatever the trials are. */
 export const SURVEY: readonly Limit[] = [
-  ...[8, 7, 4, 32].map((bits): Limit => ({ limit: 'peak', bits })),
+  ...[8, 7, 6, 5, 4, 3, 2, 32].map((bits): Limit => ({ limit: 'peak', bits })),
   { limit: 'read', bytes: SURVEY_BYTES.small },
   { limit: 'read', bytes: SURVEY_BYTES.large },
   { limit: 'copy', bytes: SURVEY_BYTES.small },

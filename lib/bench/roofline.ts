@@ -144,26 +144,40 @@ function memoryRoof({ gbps, bytes }: LimitRow, x: Axis, y: Axis): string {
 }
 
 /** Peaks that differ by less than this are one line. */
-const SAME_PEAK = 0.03;
+const SAME_PEAK = 0.04;
 const LABEL_PIXELS = 15;
 
 /** Horizontal lines, labelled at the right; labels that would overlap move down. */
 function peakRoofs(limits: readonly LimitRow[], x: Axis, y: Axis, right: number): string[] {
-  const lines: { gops: number; names: string[] }[] = [];
+  const lines: { gops: number; widths: number[] }[] = [];
   for (const { gops, bits } of limits.toSorted((a, b) => b.gops! - a.gops!)) {
     const last = lines.at(-1);
-    if (last && last.gops / gops! < 1 + SAME_PEAK) last.names.push(PEAK_NAMES[bits!]);
-    else lines.push({ gops: gops!, names: [PEAK_NAMES[bits!]] });
+    if (last && last.gops / gops! < 1 + SAME_PEAK) last.widths.push(bits!);
+    else lines.push({ gops: gops!, widths: [bits!] });
   }
   let free = Number.NEGATIVE_INFINITY;
-  return lines.map(({ gops, names }) => {
+  return lines.map(({ gops, widths }) => {
     const height = Math.max(y.at(gops), free);
     free = height + LABEL_PIXELS;
-    return `<path class="roof" d="M${x.at(x.low)} ${y.at(gops)}H${right}"/>${text(right + 8, height + 4, `${names.join(', ')}: ${significant(gops)}`, 'small')}`;
+    return `<path class="roof" d="M${x.at(x.low)} ${y.at(gops)}H${right}"/>${text(right + 8, height + 4, `${peakNames(widths)}: ${significant(gops)}`, 'small')}`;
   });
 }
 
-const PEAK_NAMES: Record<number, string> = { 4: '2 to 4 bits', 7: '5 to 7 bits', 8: '8 bits', 32: 'float' };
+/** `2 to 4 bits`, `8 bits, float` */
+function peakNames(widths: readonly number[]): string {
+  const integers = widths.filter((bits) => bits !== 32).toSorted((a, b) => a - b);
+  const runs: [number, number][] = [];
+  for (const bits of integers) {
+    const last = runs.at(-1);
+    if (last && last[1] === bits - 1) last[1] = bits;
+    else runs.push([bits, bits]);
+  }
+  const names = runs.map(([low, high]) => (low === high ? `${low}` : `${low} to ${high}`));
+  return [
+    ...(names.length > 0 ? [`${names.join(', ')} bits`] : []),
+    ...(widths.includes(32) ? ['float'] : []),
+  ].join(', ');
+}
 
 const colourOf = (bits: number) => COLOURS[WIDTHS.indexOf(bits)];
 
@@ -180,7 +194,7 @@ function legend(points: readonly RooflinePoint[], y: number): string {
   let x = PANEL.left + 6;
   for (const op of Object.keys(MARKS).filter((name) => points.some(({ row }) => row.op === name))) {
     parts.push(`${MARKS[op](x, y - 4)} class="point" fill="${COLOURS[7]}"/>`, text(x + 11, y, op, 'small'));
-    x += 28 + 6.5 * op.length;
+    x += 32 + 7 * op.length;
   }
   x += 14;
   for (const bits of WIDTHS.filter((width) => points.some(({ row }) => row.bits === width))) {

@@ -15,7 +15,7 @@ export interface MeasuredLimit extends Machine {
 /** A measured limit as `--json` holds it. */
 export interface LimitRow extends Machine {
   limit: Limit['limit'];
-  /** Width of weights for `peak` (4: 2 to 4, 7: 5 to 7, 8; 32: float), else null. */
+  /** Width of weights for `peak` (32: float), else null. */
   bits: number | null;
   /** Of the array that is read or copied, else null. */
   bytes: number | null;

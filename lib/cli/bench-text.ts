@@ -2,10 +2,11 @@ import type { BenchResult } from '../bench/bench.ts';
 import type { LimitRow } from '../bench/rows.ts';
 import { keyOf, machineName } from '../bench/trial.ts';
 import { plural, significant, whole } from '../report/numbers.ts';
-import { columns, textTable } from '../report/table.ts';
+import { columns, markdownTable, type Table, textTable } from '../report/table.ts';
 
 /** A run as tables for people: rows, limits, and what they must know. */
-export function benchText(result: BenchResult): string {
+export function benchText(result: BenchResult, markdown = false): string {
+  const render: (table: Table) => string = markdown ? markdownTable : textTable;
   const { computer, cold, rounds, notes, comparison } = result;
   const machines = [...new Set([...result.limits, ...result.rows].map(machineName))];
   const several = machines.length > 1;
@@ -15,9 +16,9 @@ export function benchText(result: BenchResult): string {
     `${processor}, ${plural(logicalProcessors, 'processor')}, ${platform}, Node.js ${node}`,
     `${kernels}, medians of ${plural(rounds, 'round')}, ${cold ? 'cold' : 'warm'} caches`,
     '',
-    rowTable(result, several),
+    render(rowTable(result, several)),
     '',
-    limitTable(result.limits, several),
+    render(limitTable(result.limits, several)),
     '',
     '% of: gemv, moments, histogram, errors: of reading; quantize, dequantize, pack, unpack: of copying (stream at',
     '64 MB); everything else: of the products of its width on registers. x8-bit, xfloat: speed, above 1 is faster.',
@@ -36,9 +37,9 @@ function machineSentence(name: string): string {
   return `${backend} ${isa}, ${plural(Number(threads), 'thread')}`;
 }
 
-function rowTable({ rows, comparison }: BenchResult, several: boolean): string {
+function rowTable({ rows, comparison }: BenchResult, several: boolean): Table {
   const earlier = new Map(comparison?.rows.map((row) => [keyOf(row), row.ratio]));
-  return textTable({
+  return {
     columns: columns(
       'op',
       'shape',
@@ -71,11 +72,11 @@ function rowTable({ rows, comparison }: BenchResult, several: boolean): string {
       ratio(row.ofFloat),
       ...(comparison ? [ratio(earlier.get(keyOf(row)) ?? null)] : []),
     ]),
-  });
+  };
 }
 
-function limitTable(limits: readonly LimitRow[], several: boolean): string {
-  return textTable({
+function limitTable(limits: readonly LimitRow[], several: boolean): Table {
+  return {
     columns: columns('limit', ...(several ? ['isa', '>thr'] : []), '>GOPS', '>GB/s'),
     rows: limits.map((limit) => [
       limitTitle(limit),
@@ -83,13 +84,11 @@ function limitTable(limits: readonly LimitRow[], several: boolean): string {
       rate(limit.gops),
       rate(limit.gbps),
     ]),
-  });
+  };
 }
 
-const PEAKS: Record<number, string> = { 4: '2 to 4 bits', 7: '5 to 7 bits', 8: '8 bits', 32: 'float' };
-
 function limitTitle({ limit, bits, bytes }: LimitRow): string {
-  if (limit === 'peak') return `products, ${PEAKS[bits!]}`;
+  if (limit === 'peak') return bits === 32 ? 'products, float' : `products, ${bits} bits`;
   return `${limit === 'stream' ? 'copy past the caches' : limit}, ${size(bytes!)}`;
 }
 

@@ -46,7 +46,9 @@ export const benchAction: Action = async (_, flags, terminal) => {
     if (points.length === 0) refuse('products to draw (gemm, gemv, conv, depthwise)', 'svg', svg);
     await writeNewFile(svg, 'svg', rooflineSvg(document, points), force);
   }
-  terminal.out(flags['json'] ? `${JSON.stringify(document)}\n` : benchText(document));
+  terminal.out(
+    flags['json'] ? `${JSON.stringify(document)}\n` : benchText(document, flags['markdown'] === true),
+  );
   return EXIT_CODES.met;
 };
 

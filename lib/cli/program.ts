@@ -117,6 +117,7 @@ function benchCommand(command: Command): Command {
     .option('--compare <FILE>', 'an earlier --json: ratios by row')
     .option('--svg <FILE>', 'write a roofline chart')
     .option('--force', 'replace an earlier chart')
+    .option('--markdown', 'print the tables as GitHub Markdown')
     .option('--json', 'print one JSON document on stdout and nothing else');
 }
 

@@ -313,10 +313,10 @@ export interface Kernels {
   // Each uses every thread of the backend, whatever the size.
 
   /**
-   * Runs `rounds` rounds of the products of weights of `bits` bits (2..8, or 32 for float multiply-adds) on registers
-   * alone, on every thread, and returns the multiply-adds done: twice that over the time is the instructions' limit.
-   * Proportional to `rounds` where those are a multiple of 16. Widths 2..4 share a limit, so do 5..7. 0 where nothing
-   * ran because there is no such limit: portable code (scalar, reference) is what its compiler makes of it.
+   * Runs `rounds` rounds of the products that the tier uses for weights of `bits` bits (2..8, or 32 for float
+   * multiply-adds) on registers alone, on every thread, and returns the multiply-adds done: twice that over the time is
+   * the instructions' limit. Proportional to `rounds` where those are a multiple of 16. 0 where nothing ran because
+   * there is no such limit: portable code (scalar, reference) is what its compiler makes of it.
    */
   peak(bits: number, rounds: number): number;
   /** The wrapping sum of x as an int32: reads every byte once. exact. */

@@ -4,7 +4,7 @@ export function peak(): number {
 
 export function read(x: Int32Array): number {
   let sum = 0;
-  for (const word of x) sum = (sum + word) | 0;
+  for (let i = 0; i < x.length; i++) sum = (sum + x[i]) | 0;
   return sum;
 }
 
