@@ -13,24 +13,35 @@ export function networkSubjects(graph: Graph): { subjects: NamedSubject[]; skipp
   for (const layer of layers(graph)) {
     const input = types.get(layer.input)?.shape;
     const output = types.get(layer.output)?.shape;
-    const subject = input && output && subjectOf(layer, input, output);
+    const kernel = graph.constants.get(layer.node.inputs[1])!.shape.slice(2);
+    const subject = input && output && subjectOf(layer, kernel, input, output);
     if (subject) found.set(subject.name, subject);
     else skipped.push(layer.name);
   }
   return { subjects: [...found.values()], skipped };
 }
 
-function subjectOf(layer: Layer, input: readonly number[], output: readonly number[]): NamedSubject | null {
+function subjectOf(
+  layer: Layer,
+  kernel: readonly number[],
+  input: readonly number[],
+  output: readonly number[],
+): NamedSubject | null {
   if (layer.op === 'Linear') {
     const rows = output.slice(0, -1).reduce((product, size) => product * size, 1);
     return matrixSubject(rows, layer.outChannels, layer.channels);
   }
-  const shape = windowShape(layer, input, output);
+  const shape = windowShape(layer, kernel, input, output);
   return shape && { name: windowName(shape), subject: { kind: 'window', shape } };
 }
 
 /** Channels-first shapes, one or two spatial dimensions; null for others. */
-function windowShape(layer: Layer, input: readonly number[], output: readonly number[]): ConvShape | null {
+function windowShape(
+  layer: Layer,
+  kernel: readonly number[],
+  input: readonly number[],
+  output: readonly number[],
+): ConvShape | null {
   const spatial = input.length - 2;
   if (spatial !== 1 && spatial !== 2) return null;
   const attribute = (name: string) => layer.node.attributes[name] as readonly number[] | undefined;
@@ -38,8 +49,6 @@ function windowShape(layer: Layer, input: readonly number[], output: readonly nu
     const [first = otherwise, second = otherwise] = list ?? [];
     return spatial === 1 ? [1, first] : [first, second];
   };
-  const kernel = attribute('kernel_shape');
-  if (!kernel) return null;
   const [kernelHeight, kernelWidth] = pair(kernel, 1);
   const [strideHeight, strideWidth] = pair(attribute('strides'), 1);
   const [dilationHeight, dilationWidth] = pair(attribute('dilations'), 1);
