@@ -220,11 +220,11 @@ describe('bench: measuring', () => {
   it('takes turns, forwards and backwards, in samples of enough calls', async () => {
     const { state, call, host } = fakeTime();
     const candidates = [
-      { kernels, bind: call('a', 0.25) },
+      { kernels, bind: call('a', 0.125) },
       { kernels, bind: call('b', 40) },
     ];
     const samples = await measure(candidates, { host, rounds: 2 });
-    assert.deepEqual(samples, [Array(6).fill(250), Array(6).fill(40_000)]);
+    assert.deepEqual(samples, [Array(2 * 8).fill(125), Array(2 * 3).fill(40_000)]); // 3 ms, or three samples, a turn
     const turns = state.log.filter((name, i) => name !== state.log[i - 1]).join('');
     assert.equal(turns, 'ababa'); // warm-up, forwards, backwards
     assert.ok(state.pauses >= 6);

@@ -29,9 +29,14 @@ export interface MeasureOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** A sample lasts this long at least, so that reading the clock does not show. Milliseconds. */
-const SAMPLE_MS = 1;
-const SAMPLES_PER_ROUND = 3;
+/**
+ * A sample lasts this long at least: reading the clock does not show, and few samples are hit by another program's
+ * turn on the processor (some milliseconds). Milliseconds.
+ */
+const SAMPLE_MS = 0.3;
+/** Of one turn: as many as fit TURN_MS, within these. */
+const SAMPLES = { least: 3, most: 9 };
+const TURN_MS = 3;
 /** Before the first sample: compilers of JavaScript and WASM, pages and clocks settle. Milliseconds. */
 const WARM_UP_MS = 4;
 /** A candidate gets no more samples once it has taken this long, beyond LEAST_ROUNDS rounds. Milliseconds. */
@@ -98,9 +103,12 @@ class Runner {
     const flush = this.#candidate.registersOnly ? undefined : this.#options.flush;
     // Others ran in between: what they drove from the caches comes back, unless cold caches are asked for.
     if (!flush) this.#time(1);
-    for (let i = 0; i < SAMPLES_PER_ROUND; i++) {
+    let spent = 0;
+    for (let i = 0; i < SAMPLES.least || (i < SAMPLES.most && spent < TURN_MS); i++) {
       flush?.();
-      this.samples.push((1000 * this.#time(this.#calls)) / this.#calls);
+      const elapsed = this.#time(this.#calls);
+      spent += elapsed;
+      this.samples.push((1000 * elapsed) / this.#calls);
     }
   }
 }

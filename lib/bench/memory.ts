@@ -21,7 +21,7 @@ function repeat(view: Uint8Array, period: number): void {
 }
 
 /**
- * Regions of one machine's arena by name; trials of a group that name the same share it. Views are taken anew when
+ * Regions of one machine's arena by name and size; trials of a group that name the same share it. Views are taken anew when
  * they are asked for, since a growing arena detaches the older ones.
  */
 export class BenchMemory {
@@ -34,10 +34,11 @@ export class BenchMemory {
 
   /** Made and filled once. Throws OUT_OF_MEMORY. */
   region(name: string, byteLength: number, fill?: (region: Region) => void): Region {
-    const found = this.#regions.get(name);
+    const key = `${name} ${byteLength}`;
+    const found = this.#regions.get(key);
     if (found) return found;
     const region = this.#kernels.arena.allocate(byteLength);
-    this.#regions.set(name, region);
+    this.#regions.set(key, region);
     fill?.(region);
     return region;
   }

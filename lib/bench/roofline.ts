@@ -144,7 +144,7 @@ function memoryRoof({ gbps, bytes }: LimitRow, x: Axis, y: Axis): string {
 }
 
 /** Peaks that differ by less than this are one line. */
-const SAME_PEAK = 0.04;
+const SAME_PEAK = 0.05;
 const LABEL_PIXELS = 15;
 
 /** Horizontal lines, labelled at the right; labels that would overlap move down. */
@@ -159,7 +159,7 @@ function peakRoofs(limits: readonly LimitRow[], x: Axis, y: Axis, right: number)
   return lines.map(({ gops, widths }) => {
     const height = Math.max(y.at(gops), free);
     free = height + LABEL_PIXELS;
-    return `<path class="roof" d="M${x.at(x.low)} ${y.at(gops)}H${right}"/>${text(right + 8, height + 4, `${peakNames(widths)}: ${significant(gops)}`, 'small')}`;
+    return `<path class="roof" d="M${x.at(x.low)} ${y.at(gops)}H${right}"/>${text(right + 8, height + 4, `${peakNames(widths)}: ${significant(gops)} GOPS`, 'small')}`;
   });
 }
 

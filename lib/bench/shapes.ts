@@ -10,12 +10,12 @@ const MATRICES: [number, number, number][] = [
   [196, 256, 2304],
   [12_544, 32, 144],
   [64, 256, 576],
-  [784, 128, 1152],
   [3136, 64, 576],
+  [784, 128, 1152],
   [1024, 1024, 1024],
 ];
 /** How many of MATRICES, VECTORS, ... the quick selection takes. */
-const QUICK = { matrices: 3, vectors: 1, windows: 3, depthwise: 1 };
+const QUICK = { matrices: 4, vectors: 1, windows: 4, depthwise: 1 };
 
 /** [n, k]: one row; the first does not fit the caches nearest to the core, the second does. */
 const VECTORS: [number, number][] = [
@@ -28,10 +28,10 @@ const WINDOWS: [number, number, number, number, number, number][] = [
   [3, 1, 14, 14, 256, 256],
   [3, 1, 32, 32, 16, 16],
   [3, 2, 224, 224, 3, 32],
+  [1, 1, 56, 56, 64, 256],
   [3, 1, 56, 56, 64, 64],
   [3, 1, 28, 28, 128, 128],
   [3, 1, 7, 7, 512, 512],
-  [1, 1, 56, 56, 64, 256],
   [3, 1, 32, 32, 3, 16],
 ];
 /** [stride, height, width, channels], 3x3. */
