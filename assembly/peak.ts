@@ -1,10 +1,10 @@
-/** Chains of dependent steps: latency times throughput of a product and its addition, within 16 registers. */
-const CHAINS: i64 = 10;
-/** Multiply-adds of a step: eight pairs, or four floats. */
-const DOT_PRODUCTS: i64 = 8;
-const FLOAT_PRODUCTS: i64 = 4;
+import { own } from './own';
 
-const kept = memory.data(16, 16);
+/** Chains of dependent steps: latency times throughput of a product and its addition, within 16 registers. */
+const CHAINS: i32 = 10;
+/** Multiply-adds of a step: eight pairs, or four floats. */
+const DOT_PRODUCTS: i32 = 8;
+const FLOAT_PRODUCTS: i32 = 4;
 
 /** Each step takes its own result and each chain starts elsewhere, so that nothing leaves the loop or is shared. */
 @inline
@@ -62,24 +62,34 @@ function keep(
 ): void {
   const low = v128.xor(v128.xor(c0, c1), v128.xor(v128.xor(c2, c3), c4));
   const high = v128.xor(v128.xor(c5, c6), v128.xor(v128.xor(c7, c8), c9));
-  v128.store(kept, v128.xor(low, high));
+  v128.store(own, v128.xor(low, high));
 }
 
-export function peak(bits: i32, rounds: i32): f64 {
-  if (bits <= 8) {
-    dotChains(rounds);
-    return <f64>(<i64>rounds * CHAINS * DOT_PRODUCTS);
-  }
-  floatChains(rounds);
-  return <f64>(<i64>rounds * CHAINS * FLOAT_PRODUCTS);
+/** Multiply-adds of a round. */
+export function peakProducts(bits: i32): i32 {
+  return CHAINS * (bits <= 8 ? DOT_PRODUCTS : FLOAT_PRODUCTS);
 }
 
-/** Wrapping sum of n words. */
-export function readWords(x: usize, n: i32): i32 {
+/** Every thread does all the rounds. */
+export function peak(bits: i32, rounds: i32, thread: i32, threads: i32): void {
+  if (bits <= 8) dotChains(rounds);
+  else floatChains(rounds);
+}
+
+/** This thread's share of n words: whole cache lines, the last one shorter. */
+@inline
+function shareOf(n: i32, threads: i32): i32 {
+  return (((n + threads - 1) / threads) + 15) & ~15;
+}
+
+/** Writes the wrapping sum of the thread's share of n words to its place in `sums`. */
+export function readWords(x: usize, n: i32, sums: usize, thread: i32, threads: i32): void {
+  const share = shareOf(n, threads);
+  const first = min(n, thread * share), last = min(n, first + share);
   let s0 = i32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
-  const end = x + (<usize>n << 2);
-  const whole = x + ((<usize>n >> 4) << 6);
-  let at = x;
+  const end = x + (<usize>last << 2);
+  let at = x + (<usize>first << 2);
+  const whole = at + ((<usize>(last - first) >> 4) << 6);
   for (; at < whole; at += 64) {
     s0 = i32x4.add(s0, v128.load(at));
     s1 = i32x4.add(s1, v128.load(at, 16));
@@ -90,9 +100,11 @@ export function readWords(x: usize, n: i32): i32 {
   let sum =
     i32x4.extract_lane(s, 0) + i32x4.extract_lane(s, 1) + i32x4.extract_lane(s, 2) + i32x4.extract_lane(s, 3);
   for (; at < end; at += 4) sum += load<i32>(at);
-  return sum;
+  store<i32>(sums + (<usize>thread << 2), sum);
 }
 
-export function copyWords(from: usize, to: usize, n: i32): void {
-  memory.copy(to, from, <usize>n << 2);
+export function copyWords(from: usize, to: usize, n: i32, thread: i32, threads: i32): void {
+  const share = shareOf(n, threads);
+  const first = min(n, thread * share), last = min(n, first + share);
+  memory.copy(to + (<usize>first << 2), from + (<usize>first << 2), <usize>(last - first) << 2);
 }

@@ -185,9 +185,10 @@ class Run {
         const kernels = this.#of(trial);
         return { kernels, bind: prepareTrial(kernels, memoryOf(trial), trial) };
       });
-      const prepared = limits
-        .map(({ kernels, limit }) => ({ kernels, limit, ...prepareLimit(kernels, memoryOf(kernels), limit) }))
-        .filter(({ work }) => work > 0);
+      const prepared = limits.flatMap(({ kernels, limit }) => {
+        const found = prepareLimit(kernels, memoryOf(kernels), limit);
+        return found ? [{ kernels, limit, ...found }] : [];
+      });
       const limitCandidates = prepared.map(
         ({ kernels, limit, bind }): Candidate => ({ kernels, bind, registersOnly: limit.limit === 'peak' }),
       );
@@ -202,7 +203,7 @@ class Run {
       const measured = new Map(
         prepared.map(({ kernels, limit, work }, i) => {
           const key = limitKey(kernels, limit);
-          const found = { ...machineOf(kernels), limit, work, visits: [samples[i]] };
+          const found = { ...machineOf(kernels), limit, work: work(), visits: [samples[i]] };
           const before = this.#limits.get(key);
           this.#limits.set(key, before ? { ...found, visits: [...before.visits, samples[i]] } : found);
           return [key, found];

@@ -222,31 +222,36 @@ const CALLS: Record<string, Prepare> = {
 /** Rounds of a limit's loop: about a tenth of a millisecond. A multiple of 16, as `Kernels.peak` wants. */
 const PEAK_ROUNDS = 16_000;
 
-/** The loop of a limit; `work` counts operations or bytes of one call, 0 where the machine has no such limit. */
-export function prepareLimit(
-  kernels: Kernels,
-  memory: BenchMemory,
-  limit: Limit,
-): { bind: Bind; work: number } {
-  if (limit.limit === 'peak')
+/** The loop of a limit, and the operations or bytes of one call: known once workers have joined, after measuring. */
+export interface PreparedLimit {
+  bind: Bind;
+  work: () => number;
+}
+
+/** Null where the machine has no such limit. */
+export function prepareLimit(kernels: Kernels, memory: BenchMemory, limit: Limit): PreparedLimit | null {
+  if (limit.limit === 'peak') {
+    const { bits } = limit;
+    if (kernels.peak(bits, 1) === 0) return null;
     return {
-      bind: () => () => kernels.peak(limit.bits, PEAK_ROUNDS),
-      work: 2 * kernels.peak(limit.bits, PEAK_ROUNDS),
+      bind: () => () => kernels.peak(bits, PEAK_ROUNDS),
+      work: () => 2 * kernels.peak(bits, PEAK_ROUNDS),
     };
+  }
   const count = Math.ceil(limit.bytes / 4);
-  const source = memory.floats(`source ${count}`, count);
+  const source = memory.floats('source', count);
   if (limit.limit === 'read') {
     const bind = () => {
       const words = source.int32(0, count);
       return () => kernels.read(words);
     };
-    return { bind, work: limit.bytes };
+    return { bind, work: () => limit.bytes };
   }
-  const target = memory.region(`target ${count}`, 4 * count);
+  const target = memory.region('target', 4 * count);
   const streaming = limit.limit === 'stream';
   const bind = () => {
     const [from, to] = [source.float32(0, count), target.float32(0, count)];
     return () => kernels.copy(from, to, streaming);
   };
-  return { bind, work: streaming ? 2 * limit.bytes : limit.bytes };
+  return { bind, work: () => (streaming ? 2 : 1) * limit.bytes };
 }

@@ -56,7 +56,6 @@ inline void vi_store_n(int32_t* p, VI x, int n) {
 }
 inline VI vi_add(VI a, VI b) { return _mm512_add_epi32(a, b); }
 inline VF vi_float(VI a) { return _mm512_cvtepi32_ps(a); }
-inline VI vi_round(VF x) { return _mm512_cvtps_epi32(x); }
 
 using VB = __m512i;
 inline VB vb_set(uint8_t x) { return _mm512_set1_epi8(static_cast<char>(x)); }
@@ -70,15 +69,40 @@ inline VB vb_sub(VB a, VB b) { return _mm512_sub_epi8(a, b); }
 inline VB vb_right(VB x, int by) { return _mm512_srli_epi16(x, static_cast<unsigned>(by)); }
 inline VB vb_left(VB x, int by) { return _mm512_slli_epi16(x, static_cast<unsigned>(by)); }
 
-/** The low bytes of n lanes. */
-inline void bytes_store_n(uint8_t* p, VI x, int n) {
-  const __m128i bytes = _mm512_cvtepi32_epi8(x);
+/** rne(min(max(x, low), high)) + zero_point; the limits are already less the zero point. */
+struct Rounding {
+  VF low, high;
+  VI zero_point;  // words
+};
+inline Rounding rounding(float low, float high, int32_t zero_point) {
+  return {vf_set(low), vf_set(high), _mm512_set1_epi16(static_cast<int16_t>(zero_point))};
+}
+inline VI rounded(VF x, const Rounding& r) { return _mm512_cvtps_epi32(vf_min(vf_max(x, r.low), r.high)); }
+
+/** Four vectors to bytes, one after the other. */
+inline VB bytes_round_four(const VF (&x)[4], const Rounding& r) {
+  const VI byte = _mm512_set1_epi16(0xff);
+  const VI first = _mm512_packs_epi32(rounded(x[0], r), rounded(x[1], r));
+  const VI second = _mm512_packs_epi32(rounded(x[2], r), rounded(x[3], r));
+  const VI bytes = _mm512_packus_epi16(_mm512_and_si512(_mm512_add_epi16(first, r.zero_point), byte),
+                                       _mm512_and_si512(_mm512_add_epi16(second, r.zero_point), byte));
+  // Each quarter holds four bytes of every vector.
+  return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
+}
+/** 2 * W of the bytes: the first or the second half. */
+inline void vb_store_half(uint8_t* p, VB x, int half) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), half ? _mm512_extracti64x4_epi64(x, 1) : _mm512_castsi512_si256(x));
+}
+/** W of the bytes. */
+inline void vb_store_quarter(uint8_t* p, VB x, int quarter) {
+  const __m256i half = quarter < 2 ? _mm512_castsi512_si256(x) : _mm512_extracti64x4_epi64(x, 1);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), quarter % 2 ? _mm256_extracti128_si256(half, 1) : _mm256_castsi256_si128(half));
+}
+/** One vector, n bytes of it. */
+inline void bytes_store_n(uint8_t* p, VF x, const Rounding& r, int n) {
+  const __m128i bytes = _mm512_cvtepi32_epi8(_mm512_add_epi32(rounded(x, r), _mm512_srai_epi32(_mm512_slli_epi32(r.zero_point, 16), 16)));
   if (n == W) return _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
   _mm_mask_storeu_epi8(p, lanes(n), bytes);
-}
-inline void bytes_store_pair(uint8_t* p, uint8_t* q, VI x, VI y) {
-  bytes_store_n(p, x, W);
-  bytes_store_n(q, y, W);
 }
 
 /** Unsigned activations times signed weights, four deep, in one instruction. */
@@ -105,17 +129,21 @@ struct Dot {
     return _mm512_dpbusd_epi32(sum, a, w);
 #endif
   }
-  /** A line in each quarter; double words of one place together, then their bytes. */
-  static void interleave(const uint8_t* const* line, bool is_signed, uint8_t* to) {
-    const auto sixteen = [&](int i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(line[i])); };
-    VI all = _mm512_castsi128_si512(sixteen(0));
-    all = _mm512_mask_broadcast_i32x4(all, 0x00f0, sixteen(1));
-    all = _mm512_mask_broadcast_i32x4(all, 0x0f00, sixteen(2));
-    all = _mm512_mask_broadcast_i32x4(all, 0xf000, sixteen(3));
+  /** V * W bytes of each of four lines, side by side. */
+  template <bool SIGNED, int V>
+  static void interleave(const uint8_t* const (&line)[STEP], int64_t at, uint8_t* to) {
     const VI places = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const VI bytes = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-    all = _mm512_shuffle_epi8(_mm512_permutexvar_epi32(places, all), bytes);
-    vb_store(to, _mm512_xor_si512(all, _mm512_set1_epi8(static_cast<char>(is_signed ? 0x80 : 0))));
+    for (int v = 0; v < V; v++) {
+      const auto sixteen = [&](int i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(line[i] + at + v * W)); };
+      // A line in each quarter; then double words of one place together, then their bytes.
+      VI all = _mm512_castsi128_si512(sixteen(0));
+      all = _mm512_mask_broadcast_i32x4(all, 0x00f0, sixteen(1));
+      all = _mm512_mask_broadcast_i32x4(all, 0x0f00, sixteen(2));
+      all = _mm512_mask_broadcast_i32x4(all, 0xf000, sixteen(3));
+      all = _mm512_shuffle_epi8(_mm512_permutexvar_epi32(places, all), bytes);
+      vb_store(to + v * W * STEP, SIGNED ? vb_xor(all, vb_set(0x80)) : all);
+    }
   }
 };
 

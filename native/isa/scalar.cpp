@@ -49,10 +49,6 @@ inline VI vi_load(const int32_t* p) { SQ_LANES(VI, W, p[i]); }
 inline void vi_store_n(int32_t* p, VI x, int n) { for (int i = 0; i < n; i++) p[i] = x.v[i]; }
 inline VI vi_add(VI a, VI b) { SQ_LANES(VI, W, int32_t(uint32_t(a.v[i]) + uint32_t(b.v[i]))); }
 inline VF vi_float(VI a) { SQ_LANES(VF, W, float(a.v[i])); }
-inline VI vi_round(VF x) {
-  const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds small numbers half to even
-  SQ_LANES(VI, W, int32_t((x.v[i] + magic) - magic));
-}
 
 struct VB { uint8_t v[4 * W]; };
 inline VB vb_set(uint8_t x) { SQ_LANES(VB, 4 * W, x); }
@@ -65,12 +61,27 @@ inline VB vb_sub(VB a, VB b) { SQ_LANES(VB, 4 * W, uint8_t(a.v[i] - b.v[i])); }
 inline VB vb_right(VB x, int by) { SQ_LANES(VB, 4 * W, uint8_t(x.v[i] >> by)); }
 inline VB vb_left(VB x, int by) { SQ_LANES(VB, 4 * W, uint8_t(x.v[i] << by)); }
 
-/** The low bytes of n lanes. */
-inline void bytes_store_n(uint8_t* p, VI x, int n) { for (int i = 0; i < n; i++) p[i] = uint8_t(x.v[i]); }
-inline void bytes_store_pair(uint8_t* p, uint8_t* q, VI x, VI y) {
-  bytes_store_n(p, x, W);
-  bytes_store_n(q, y, W);
+/** rne(min(max(x, low), high)) + zero_point; the limits are already less the zero point. */
+struct Rounding {
+  float low, high;
+  int32_t zero_point;
+};
+inline Rounding rounding(float low, float high, int32_t zero_point) { return {low, high, zero_point}; }
+inline uint8_t byte_of(float x, const Rounding& r) {
+  const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds small numbers half to even
+  x = x > r.low ? x : r.low;
+  x = x < r.high ? x : r.high;
+  return uint8_t(int32_t((x + magic) - magic) + r.zero_point);
 }
+
+/** Four vectors to bytes, one after the other. */
+inline VB bytes_round_four(const VF (&x)[4], const Rounding& to) { SQ_LANES(VB, 4 * W, byte_of(x[i / W].v[i % W], to)); }
+/** 2 * W of the bytes: the first or the second half. */
+inline void vb_store_half(uint8_t* p, VB x, int half) { memcpy(p, x.v + 2 * W * half, 2 * W); }
+/** W of the bytes. */
+inline void vb_store_quarter(uint8_t* p, VB x, int quarter) { memcpy(p, x.v + W * quarter, W); }
+/** One vector, n bytes of it. */
+inline void bytes_store_n(uint8_t* p, VF x, const Rounding& r, int n) { for (int i = 0; i < n; i++) p[i] = byte_of(x.v[i], r); }
 
 /** Pairs of products in 16 bits: what compilers make pmaddwd of. */
 struct Dot {
@@ -85,10 +96,12 @@ struct Dot {
   static VI dot(VI sum, Weights w, Weights a) {
     SQ_LANES(VI, W, int32_t(uint32_t(sum.v[i]) + uint32_t(a.v[2 * i] * w.v[2 * i] + a.v[2 * i + 1] * w.v[2 * i + 1])));
   }
-  static void interleave(const uint8_t* const* line, bool is_signed, int16_t* to) {
-    for (int i = 0; i < W * STEP; i++) {
-      const uint8_t byte = line[i % STEP][i / STEP];
-      to[i] = is_signed ? int16_t(int8_t(byte)) : int16_t(byte);
+  /** V * W bytes of each of two lines, side by side. */
+  template <bool SIGNED, int V>
+  static void interleave(const uint8_t* const (&line)[STEP], int64_t at, int16_t* to) {
+    for (int i = 0; i < V * W * STEP; i++) {
+      const uint8_t byte = line[i % STEP][at + i / STEP];
+      to[i] = SIGNED ? int16_t(int8_t(byte)) : int16_t(byte);
     }
   }
 };
