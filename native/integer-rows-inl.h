@@ -20,10 +20,10 @@ inline bool is_carried(bool is_signed) {
 inline void carry_bytes(const uint8_t* from, int64_t n, uint8_t flip, uint8_t* to) {
   const VB flips = vb_set(flip);
   int64_t i = 0;
-  for (; i + VECTOR <= n; i += VECTOR) vb_store(to + i, vb_xor(vb_load(from + i), flips));
+  for (; i + WB <= n; i += WB) vb_store(to + i, vb_xor(vb_load(from + i), flips));
   if (i == n) return;
-  if (n >= VECTOR) {  // again what overlaps
-    vb_store(to + n - VECTOR, vb_xor(vb_load(from + n - VECTOR), flips));
+  if (n >= WB) {  // again what overlaps
+    vb_store(to + n - WB, vb_xor(vb_load(from + n - WB), flips));
     return;
   }
   for (; i + 8 <= n; i += 8) {

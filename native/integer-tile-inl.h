@@ -44,7 +44,23 @@ inline void set_columns(IntegerTile& tile, const Output& out, const uint8_t* sum
   }
 }
 
-inline Rounding rounding_of(const IntegerTile& tile) { return rounding(tile.low, tile.high, tile.zero_point); }
+/** rne(min(max(x, low), high)) + zero_point as bytes; the limits are already less the zero point. */
+struct Rounding {
+  VF low, high;
+  VB zero_point;
+
+  explicit Rounding(const IntegerTile& tile)
+      : low(vf_set(tile.low)), high(vf_set(tile.high)), zero_point(vb_set(static_cast<uint8_t>(tile.zero_point))) {}
+
+  /** Four vectors of sums, one after the other. */
+  SQ_INLINE VB bytes(VF a, VF b, VF c, VF d) const {
+    const VF limited[4] = {limit(a), limit(b), limit(c), limit(d)};
+    return vb_add(vb_round(limited), zero_point);
+  }
+
+ private:
+  SQ_INLINE VF limit(VF x) const { return vf_min(vf_max(x, low), high); }
+};
 
 /** V vectors of sums of one row, some of whose columns may not exist, to their place. */
 template <int V>
@@ -57,31 +73,39 @@ SQ_INLINE void integer_store(const VI* sum, const IntegerTile& tile, uint8_t* ou
       continue;
     }
     const VF scaled = vf_mul(vi_float(sum[v]), vf_load(tile.multipliers + v * W));
-    if (tile.kind == Output::FLOAT32)
+    if (tile.kind == Output::FLOAT32) {
       vf_store_n(reinterpret_cast<float*>(out) + v * W, scaled, n);
-    else
-      bytes_store_n(out + v * W, scaled, rounding_of(tile), n);
+      continue;
+    }
+    uint8_t bytes[WB];
+    vb_store(bytes, Rounding(tile).bytes(scaled, scaled, scaled, scaled));
+    memcpy(out + v * W, bytes, static_cast<size_t>(n));
   }
 }
 
 /** The sums of a tile to their places, ldc bytes from row to row. */
 template <int R, int V>
 SQ_INLINE void integer_store_rows(const VI (&sum)[R][V], const IntegerTile& tile, uint8_t* out, int64_t ldc) {
-  if (V == 1 || tile.kind != Output::BYTES || tile.columns < NR) {
+  constexpr int TOGETHER = 4 / V;  // rows that fill a vector of bytes
+  if (tile.kind != Output::BYTES || tile.columns < V * W || R < TOGETHER) {
 #pragma GCC unroll 12
     for (int r = 0; r < R; r++) integer_store<V>(sum[r], tile, out + r * ldc);
     return;
   }
-  const Rounding rounding = rounding_of(tile);
-  const VF first = vf_load(tile.multipliers), second = vf_load(tile.multipliers + W);
+  const Rounding rounding(tile);
+  const VF first = vf_load(tile.multipliers), last = vf_load(tile.multipliers + (V - 1) * W);
 #pragma GCC unroll 6
-  for (int r = 0; r < R; r += 2) {  // two rows fill a vector of bytes
-    const int s = r + 1 < R ? r + 1 : r;
-    const VF scaled[4] = {vf_mul(vi_float(sum[r][0]), first), vf_mul(vi_float(sum[r][V - 1]), second),
-                          vf_mul(vi_float(sum[s][0]), first), vf_mul(vi_float(sum[s][V - 1]), second)};
-    const VB bytes = bytes_round_four(scaled, rounding);
-    vb_store_half(out + r * ldc, bytes, 0);
-    if (s > r) vb_store_half(out + s * ldc, bytes, 1);
+  for (int i = 0; i < R; i += TOGETHER) {
+    const int r = i + TOGETHER <= R ? i : R - TOGETHER;  // the last ones again rather than fewer
+    const VI* four = sum[r];
+    const VB bytes = rounding.bytes(vf_mul(vi_float(four[0]), first), vf_mul(vi_float(four[1]), last),
+                                    vf_mul(vi_float(four[2]), first), vf_mul(vi_float(four[3]), last));
+#pragma GCC unroll 4
+    for (int j = 0; j < TOGETHER; j++)
+      if (V == 2)
+        vb_store_half(out + (r + j) * ldc, bytes, j);
+      else
+        vb_store_quarter(out + (r + j) * ldc, bytes, j);
   }
 }
 
@@ -174,7 +198,7 @@ template <class D, int BITS, int R>
 void planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile& tile, uint8_t* out, int64_t ldc) {
   // One row has too few sums to hide the latency of a wide dot: even and odd steps sum apart.
   constexpr int V = 2, U = R == 1 && !D::NARROW ? 2 : 1, WEIGHTS = W * D::STEP, STEPS = CHUNK / (V * WEIGHTS), BYTES = LINE * BITS;
-  constexpr int AHEAD = 8;  // chunks; what a core has under way towards the third cache
+  constexpr int CHUNKS_AHEAD = 8;  // chunks; what a core has under way towards the third cache
   VI wide[R][V], sum[U][R][V];
   const auto clear = [&]() SQ_INLINE_LAMBDA {
 #pragma GCC unroll 2
@@ -219,7 +243,7 @@ void planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile
   };
   for (; left >= STEPS; left -= STEPS, p += BYTES, a += STEPS * D::STEP) {
 #pragma GCC unroll 8
-    for (int i = 0; i < BITS; i++) prefetch(p + AHEAD * BYTES + i * LINE);
+    for (int i = 0; i < BITS; i++) prefetch(p + CHUNKS_AHEAD * BYTES + i * LINE);
 #pragma GCC unroll 32
     for (int i = 0; i < STEPS; i++) {
       step(i, weights(V * i), weights(V * i + 1));

@@ -32,6 +32,7 @@ inline void stream_end() { _mm_sfence(); }
 inline VF vf_add(VF a, VF b) { return _mm512_add_ps(a, b); }
 inline VF vf_mul(VF a, VF b) { return _mm512_mul_ps(a, b); }
 inline VF vf_muladd(VF a, VF b, VF c) { return _mm512_fmadd_ps(a, b, c); }
+/** min and max are b where a or b is NaN. */
 inline VF vf_min(VF a, VF b) { return _mm512_min_ps(a, b); }
 inline VF vf_max(VF a, VF b) { return _mm512_max_ps(a, b); }
 
@@ -57,37 +58,39 @@ inline void vi_store_n(int32_t* p, VI x, int n) {
 inline VI vi_add(VI a, VI b) { return _mm512_add_epi32(a, b); }
 inline VF vi_float(VI a) { return _mm512_cvtepi32_ps(a); }
 
+inline VF vf_div(VF a, VF b) { return _mm512_div_ps(a, b); }
+/** rne, |x| < 2^22. */
+inline VF vf_round(VF x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+// Four vectors of floats beside one of bytes.
+constexpr int WB = 4 * W;
 using VB = __m512i;
+
 inline VB vb_set(uint8_t x) { return _mm512_set1_epi8(static_cast<char>(x)); }
 inline VB vb_load(const uint8_t* p) { return _mm512_loadu_si512(p); }
 inline void vb_store(uint8_t* p, VB x) { _mm512_storeu_si512(p, x); }
+/** As vf_stream. */
+inline void vb_stream(uint8_t* p, VB x) { _mm512_stream_si512(reinterpret_cast<VB*>(p), x); }
+/** Modulo 256. */
+inline VB vb_add(VB a, VB b) { return _mm512_add_epi8(a, b); }
+inline VB vb_sub(VB a, VB b) { return _mm512_sub_epi8(a, b); }
+/** Of unsigned bytes. */
+inline VB vb_max(VB a, VB b) { return _mm512_max_epu8(a, b); }
 inline VB vb_and(VB a, VB b) { return _mm512_and_si512(a, b); }
 inline VB vb_or(VB a, VB b) { return _mm512_or_si512(a, b); }
 inline VB vb_xor(VB a, VB b) { return _mm512_xor_si512(a, b); }
-inline VB vb_sub(VB a, VB b) { return _mm512_sub_epi8(a, b); }
 /** Shifts of 16-bit lanes; the caller masks what crosses bytes. */
 inline VB vb_right(VB x, int by) { return _mm512_srli_epi16(x, static_cast<unsigned>(by)); }
 inline VB vb_left(VB x, int by) { return _mm512_slli_epi16(x, static_cast<unsigned>(by)); }
 
-/** rne(min(max(x, low), high)) + zero_point; the limits are already less the zero point. */
-struct Rounding {
-  VF low, high;
-  VI zero_point;  // words
-};
-inline Rounding rounding(float low, float high, int32_t zero_point) {
-  return {vf_set(low), vf_set(high), _mm512_set1_epi16(static_cast<int16_t>(zero_point))};
-}
-inline VI rounded(VF x, const Rounding& r) { return _mm512_cvtps_epi32(vf_min(vf_max(x, r.low), r.high)); }
-
-/** Four vectors to bytes, one after the other. */
-inline VB bytes_round_four(const VF (&x)[4], const Rounding& r) {
-  const VI byte = _mm512_set1_epi16(0xff);
-  const VI first = _mm512_packs_epi32(rounded(x[0], r), rounded(x[1], r));
-  const VI second = _mm512_packs_epi32(rounded(x[2], r), rounded(x[3], r));
-  const VI bytes = _mm512_packus_epi16(_mm512_and_si512(_mm512_add_epi16(first, r.zero_point), byte),
-                                       _mm512_and_si512(_mm512_add_epi16(second, r.zero_point), byte));
-  // Each quarter holds four bytes of every vector.
-  return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
+/** The low bytes of rne(x) for |x| < 2^15, in order; NaN gives 0, the low byte of what its conversion gives. */
+inline VB vb_round(const VF (&x)[4]) {
+  const VI low = _mm512_set1_epi16(255);
+  const VI a = _mm512_packs_epi32(_mm512_cvtps_epi32(x[0]), _mm512_cvtps_epi32(x[1]));
+  const VI b = _mm512_packs_epi32(_mm512_cvtps_epi32(x[2]), _mm512_cvtps_epi32(x[3]));
+  const VI fours = _mm512_packus_epi16(_mm512_and_si512(a, low), _mm512_and_si512(b, low));
+  // Each part of 128 bits holds four bytes of every vector.
+  return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), fours);
 }
 /** 2 * W of the bytes: the first or the second half. */
 inline void vb_store_half(uint8_t* p, VB x, int half) {
@@ -98,11 +101,10 @@ inline void vb_store_quarter(uint8_t* p, VB x, int quarter) {
   const __m256i half = quarter < 2 ? _mm512_castsi512_si256(x) : _mm512_extracti64x4_epi64(x, 1);
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), quarter % 2 ? _mm256_extracti128_si256(half, 1) : _mm256_castsi256_si128(half));
 }
-/** One vector, n bytes of it. */
-inline void bytes_store_n(uint8_t* p, VF x, const Rounding& r, int n) {
-  const __m128i bytes = _mm512_cvtepi32_epi8(_mm512_add_epi32(rounded(x, r), _mm512_srai_epi32(_mm512_slli_epi32(r.zero_point, 16), 16)));
-  if (n == W) return _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
-  _mm_mask_storeu_epi8(p, lanes(n), bytes);
+/** n (<= W) bytes as int32 lanes, the rest zero. */
+inline VI bytes_widen(const uint8_t* p, int n, bool is_signed) {
+  const __m128i x = n == W ? _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)) : _mm_maskz_loadu_epi8(lanes(n), p);
+  return is_signed ? _mm512_cvtepi8_epi32(x) : _mm512_cvtepu8_epi32(x);
 }
 
 /** Unsigned activations times signed weights, four deep, in one instruction. */

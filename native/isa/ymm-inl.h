@@ -56,37 +56,39 @@ inline void vi_store_n(int32_t* p, VI x, int n) {
 inline VI vi_add(VI a, VI b) { return _mm256_add_epi32(a, b); }
 inline VF vi_float(VI a) { return _mm256_cvtepi32_ps(a); }
 
+inline VF vf_div(VF a, VF b) { return _mm256_div_ps(a, b); }
+/** rne, |x| < 2^22. */
+inline VF vf_round(VF x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+// Four vectors of floats beside one of bytes.
+constexpr int WB = 4 * W;
 using VB = __m256i;
+
 inline VB vb_set(uint8_t x) { return _mm256_set1_epi8(static_cast<char>(x)); }
 inline VB vb_load(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const VB*>(p)); }
 inline void vb_store(uint8_t* p, VB x) { _mm256_storeu_si256(reinterpret_cast<VB*>(p), x); }
+/** As vf_stream. */
+inline void vb_stream(uint8_t* p, VB x) { _mm256_stream_si256(reinterpret_cast<VB*>(p), x); }
+/** Modulo 256. */
+inline VB vb_add(VB a, VB b) { return _mm256_add_epi8(a, b); }
+inline VB vb_sub(VB a, VB b) { return _mm256_sub_epi8(a, b); }
+/** Of unsigned bytes. */
+inline VB vb_max(VB a, VB b) { return _mm256_max_epu8(a, b); }
 inline VB vb_and(VB a, VB b) { return _mm256_and_si256(a, b); }
 inline VB vb_or(VB a, VB b) { return _mm256_or_si256(a, b); }
 inline VB vb_xor(VB a, VB b) { return _mm256_xor_si256(a, b); }
-inline VB vb_sub(VB a, VB b) { return _mm256_sub_epi8(a, b); }
 /** Shifts of 16-bit lanes; the caller masks what crosses bytes. */
 inline VB vb_right(VB x, int by) { return _mm256_srli_epi16(x, by); }
 inline VB vb_left(VB x, int by) { return _mm256_slli_epi16(x, by); }
 
-/** rne(min(max(x, low), high)) + zero_point; the limits are already less the zero point. */
-struct Rounding {
-  VF low, high;
-  VI zero_point;  // words
-};
-inline Rounding rounding(float low, float high, int32_t zero_point) {
-  return {vf_set(low), vf_set(high), _mm256_set1_epi16(static_cast<int16_t>(zero_point))};
-}
-inline VI rounded(VF x, const Rounding& r) { return _mm256_cvtps_epi32(vf_min(vf_max(x, r.low), r.high)); }
-
-/** Four vectors to bytes, one after the other. */
-inline VB bytes_round_four(const VF (&x)[4], const Rounding& r) {
-  const VI byte = _mm256_set1_epi16(0xff);
-  const VI first = _mm256_packs_epi32(rounded(x[0], r), rounded(x[1], r));
-  const VI second = _mm256_packs_epi32(rounded(x[2], r), rounded(x[3], r));
-  const VI bytes = _mm256_packus_epi16(_mm256_and_si256(_mm256_add_epi16(first, r.zero_point), byte),
-                                       _mm256_and_si256(_mm256_add_epi16(second, r.zero_point), byte));
-  // Each half holds four bytes of every vector.
-  return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+/** The low bytes of rne(x) for |x| < 2^15, in order; NaN gives 0, the low byte of what its conversion gives. */
+inline VB vb_round(const VF (&x)[4]) {
+  const VI low = _mm256_set1_epi16(255);
+  const VI a = _mm256_packs_epi32(_mm256_cvtps_epi32(x[0]), _mm256_cvtps_epi32(x[1]));
+  const VI b = _mm256_packs_epi32(_mm256_cvtps_epi32(x[2]), _mm256_cvtps_epi32(x[3]));
+  const VI fours = _mm256_packus_epi16(_mm256_and_si256(a, low), _mm256_and_si256(b, low));
+  // Each part of 128 bits holds four bytes of every vector.
+  return _mm256_permutevar8x32_epi32(fours, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 /** 2 * W of the bytes: the first or the second half. */
 inline void vb_store_half(uint8_t* p, VB x, int half) {
@@ -100,12 +102,15 @@ inline void vb_store_quarter(uint8_t* p, VB x, int quarter) {
   else
     _mm_storel_epi64(reinterpret_cast<__m128i*>(p), half);
 }
-/** One vector, n bytes of it. */
-inline void bytes_store_n(uint8_t* p, VF x, const Rounding& r, int n) {
-  const VF four[4] = {x, x, x, x};
-  uint8_t bytes[4 * W];
-  vb_store(bytes, bytes_round_four(four, r));
-  memcpy(p, bytes, static_cast<size_t>(n));
+/** n (<= W) bytes as int32 lanes, the rest zero. */
+inline VI bytes_widen(const uint8_t* p, int n, bool is_signed) {
+  uint64_t eight = 0;
+  if (n == W)
+    memcpy(&eight, p, W);
+  else
+    for (int i = 0; i < n; i++) eight |= uint64_t(p[i]) << (8 * i);
+  const __m128i x = _mm_cvtsi64_si128(int64_t(eight));
+  return is_signed ? _mm256_cvtepi8_epi32(x) : _mm256_cvtepu8_epi32(x);
 }
 
 inline VI four_bytes(const uint8_t* p) {
