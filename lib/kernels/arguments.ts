@@ -33,7 +33,7 @@ export function float64(name: string, value: unknown, length?: number): void {
   if (length !== undefined) sized(name, value, length);
 }
 
-function int32(name: string, value: unknown, length?: number): void {
+export function int32(name: string, value: unknown, length?: number): void {
   if (!(value instanceof Int32Array)) refuse('an Int32Array', name, value);
   if (length !== undefined) sized(name, value, length);
 }

@@ -205,6 +205,10 @@ function verbsOf(n: AddonVerbs, h: Handle): Verbs {
     },
     roundWithHessian: (w, scales, u, first, last, low, high, q) =>
       n.roundWithHessian(h, w, scales, u, first, last, low, high, q),
+
+    peak: (bits, rounds) => n.peak(h, bits, rounds),
+    read: (x) => n.read(h, x),
+    copy: (x, out, streaming) => n.copy(h, x, out, streaming),
   };
 }
 

@@ -62,6 +62,9 @@ export function kernelsOf({ memory, verbs: wasm }: WasmModule, arena: WasmArena,
   const threadsFor = ({ taps, channels }: WeightsShape, out: View): number =>
     team ? team.threadsFor(out.length * taps * channels) : 1;
 
+  /** For what is measured on all threads whatever its size. */
+  const everyThread = (): number => team?.threadsFor(Number.POSITIVE_INFINITY) ?? 1;
+
   const run = (verb: SharedVerb, threads: number, parameters: number[]): void => {
     if (threads > 1) team!.run(verb, parameters);
     else wasm[verb](...parameters, 0, 1);
@@ -300,6 +303,26 @@ export function kernelsOf({ memory, verbs: wasm }: WasmModule, arena: WasmArena,
       stage.open(views, 2, 0, true);
       wasm.roundWithHessian(at[2], at[0], at[1], k, first, last, low, high, at[3]);
       stage.close(views, 2);
+    },
+
+    peak(bits, rounds) {
+      const threads = everyThread();
+      run('peak', threads, [bits, rounds]);
+      return threads * rounds * wasm.peakProducts(bits);
+    },
+    read(x) {
+      const n = x.length;
+      const threads = everyThread();
+      stage.open([x], 1, 4 * threads);
+      run('readWords', threads, [at[0], n, stage.scratch]);
+      return new Int32Array(memory.buffer, stage.scratch, threads).reduce((sum, part) => (sum + part) | 0, 0);
+    },
+    copy(x, out) {
+      const views = [x, out];
+      const n = x.length;
+      stage.open(views, 1);
+      run('copyWords', everyThread(), [at[0], at[1], n]);
+      stage.close(views, 1);
     },
   };
   return Object.assign(kernels, { later: sliced(kernels) });
