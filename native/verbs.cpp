@@ -13,24 +13,24 @@ using K = const Kernels&;
 
 const int8_t* signed_of(const Bytes& bytes) { return reinterpret_cast<const int8_t*>(bytes.data); }
 
-void quantize(K k, Pool&, Floats x, float scale, int32_t zero, int32_t low, int32_t high, OutBytes q) {
-  k.quantize(x.data, x.length, scale, zero, low, high, q.data);
+void quantize(K k, Pool& pool, Floats x, float scale, int32_t zero, int32_t low, int32_t high, OutBytes q) {
+  k.quantize(pool, x.data, x.length, scale, zero, low, high, q.data);
 }
 
-void quantize_channels(K k, Pool&, Floats x, Floats scales, Integers zeros, int64_t inner, int32_t low, int32_t high,
+void quantize_channels(K k, Pool& pool, Floats x, Floats scales, Integers zeros, int64_t inner, int32_t low, int32_t high,
                        OutBytes q) {
-  k.quantize_channels(x.data, x.length, scales.data, zeros.data, scales.length, inner, low, high, q.data);
+  k.quantize_channels(pool, x.data, x.length, scales.data, zeros.data, scales.length, inner, low, high, q.data);
 }
 
-void dequantize(K k, Pool&, Bytes q, float scale, int32_t zero, Out<float> x) { k.dequantize(q, scale, zero, x.data); }
+void dequantize(K k, Pool& pool, Bytes q, float scale, int32_t zero, Out<float> x) { k.dequantize(pool, q, scale, zero, x.data); }
 
-void dequantize_channels(K k, Pool&, Bytes q, Floats scales, Integers zeros, int64_t inner, Out<float> x) {
-  k.dequantize_channels(q, scales.data, zeros.data, scales.length, inner, x.data);
+void dequantize_channels(K k, Pool& pool, Bytes q, Floats scales, Integers zeros, int64_t inner, Out<float> x) {
+  k.dequantize_channels(pool, q, scales.data, zeros.data, scales.length, inner, x.data);
 }
 
-void pack(K k, Pool&, Bytes q, int32_t bits, OutBytes packed) { k.pack(q.data, q.length, bits, packed.data); }
+void pack(K k, Pool& pool, Bytes q, int32_t bits, OutBytes packed) { k.pack(pool, q.data, q.length, bits, packed.data); }
 
-void unpack(K k, Pool&, Bytes packed, int32_t bits, OutBytes q) { k.unpack(packed.data, bits, q); }
+void unpack(K k, Pool& pool, Bytes packed, int32_t bits, OutBytes q) { k.unpack(pool, packed.data, bits, q); }
 
 double weights_size(K k, Pool&, WeightsShape shape) { return static_cast<double>(k.weights_size(shape)); }
 
@@ -62,37 +62,37 @@ void float_conv(K k, Pool& pool, Floats a, Bytes packed, WeightsShape weights, C
   k.float_conv(pool, a.data, packed.data, weights, shape, bias.data, low, high, out.data);
 }
 
-void add(K k, Pool&, Floats a, Floats b, float low, float high, Out<float> out) {
-  k.add(a.data, b.data, a.length, low, high, out.data);
+void add(K k, Pool& pool, Floats a, Floats b, float low, float high, Out<float> out) {
+  k.add(pool, a.data, b.data, a.length, low, high, out.data);
 }
 
-void clamp(K k, Pool&, Floats x, float low, float high, Out<float> out) {
-  k.clamp(x.data, x.length, low, high, out.data);
+void clamp(K k, Pool& pool, Floats x, float low, float high, Out<float> out) {
+  k.clamp(pool, x.data, x.length, low, high, out.data);
 }
 
-void quantized_add(K k, Pool&, Bytes a, float scale_a, int32_t zero_a, Bytes b, float scale_b, int32_t zero_b,
+void quantized_add(K k, Pool& pool, Bytes a, float scale_a, int32_t zero_a, Bytes b, float scale_b, int32_t zero_b,
                    float scale_out, int32_t zero, int32_t low, int32_t high, OutBytes out) {
-  k.quantized_add(a.data, scale_a, zero_a, b.data, scale_b, zero_b, a.length, scale_out, zero, low, high, out.data);
+  k.quantized_add(pool, a.data, scale_a, zero_a, b.data, scale_b, zero_b, a.length, scale_out, zero, low, high, out.data);
 }
 
-void max_pool(K k, Pool&, Floats a, ConvShape shape, Out<float> out) { k.max_pool(a.data, shape, out.data); }
+void max_pool(K k, Pool& pool, Floats a, ConvShape shape, Out<float> out) { k.max_pool(pool, a.data, shape, out.data); }
 
-void quantized_max_pool(K k, Pool&, Bytes a, ConvShape shape, OutBytes out) {
-  k.quantized_max_pool(a.data, shape, out.data);
+void quantized_max_pool(K k, Pool& pool, Bytes a, ConvShape shape, OutBytes out) {
+  k.quantized_max_pool(pool, a.data, shape, out.data);
 }
 
-void average_pool(K k, Pool&, Floats a, ConvShape shape, bool count_padding, Out<float> out) {
-  k.average_pool(a.data, shape, count_padding, out.data);
+void average_pool(K k, Pool& pool, Floats a, ConvShape shape, bool count_padding, Out<float> out) {
+  k.average_pool(pool, a.data, shape, count_padding, out.data);
 }
 
-void quantized_global_average(K k, Pool&, Bytes a, int64_t batch, int64_t channels, int32_t zero, float multiplier,
+void quantized_global_average(K k, Pool& pool, Bytes a, int64_t batch, int64_t channels, int32_t zero, float multiplier,
                               int32_t zero_out, int32_t low, int32_t high, OutBytes out) {
   if (batch < 1 || channels < 1) return;
   const int64_t pixels = a.length / (batch * channels);
-  k.quantized_global_average(a.data, batch, pixels, channels, zero, multiplier, zero_out, low, high, out.data);
+  k.quantized_global_average(pool, a.data, batch, pixels, channels, zero, multiplier, zero_out, low, high, out.data);
 }
 
-void lookup(K k, Pool&, Bytes a, Bytes table, OutBytes out) { k.lookup(a.data, a.length, table.data, out.data); }
+void lookup(K k, Pool& pool, Bytes a, Bytes table, OutBytes out) { k.lookup(pool, a.data, a.length, table.data, out.data); }
 
 void moments(K k, Pool&, Floats x, Out<double> into) { k.moments(x.data, x.length, into.data); }
 

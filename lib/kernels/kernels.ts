@@ -348,6 +348,9 @@ export interface KernelsOptions {
   backend?: BackendName;
   /** An instruction set that this processor has; the best by default. */
   isa?: Isa;
-  /** 1 to 256; default: physical cores, as far as processor affinity and cgroup limits leave them to this process. */
+  /**
+   * 1 to 256. Default: physical cores, as far as processor affinity and cgroup limits leave them to this process; one
+   * in WASM, where more need workers that can share memory.
+   */
   threads?: number;
 }
