@@ -199,7 +199,7 @@ describe('native addon', () => {
     const before = threadCount();
     for (let round = 0; round < 3; round++) {
       const workers = Array.from({ length: 3 }, () => worker(true));
-      for (const each of workers) assert.equal(await message(each), 'running');
+      assert.deepEqual(await Promise.all(workers.map(message)), ['running', 'running', 'running']);
       await delay(7 * round);
       await Promise.all(workers.map((each) => each.terminate()));
     }
