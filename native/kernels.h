@@ -5,6 +5,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** Inner loops keep their sums in registers only where everything inside them is inlined. */
+#if defined(_MSC_VER)
+#define SQ_INLINE __forceinline
+#define SQ_INLINE_LAMBDA
+#else
+#define SQ_INLINE inline __attribute__((always_inline))
+#define SQ_INLINE_LAMBDA __attribute__((always_inline))
+#endif
+
 namespace sq {
 
 class Pool;

@@ -6,6 +6,9 @@ namespace {
 
 constexpr int CHUNK = 512, LINE = 64;
 
+/** Bytes of a vector of bytes, and how many of them make a chunk. */
+constexpr int VECTOR = 4 * W, VECTORS_PER_CHUNK = CHUNK / VECTOR;
+
 /** Bytes that `count` values take. */
 constexpr int64_t planes_size(int64_t count, int32_t bits) {
   return bits == 8 ? count : (count + CHUNK - 1) / CHUNK * LINE * bits;
@@ -29,39 +32,6 @@ inline void encode_chunk(const uint8_t* v, int32_t bits, uint8_t* p) {
   }
 }
 
-/** One plane merged into (or, as the first, written to) 512 values. */
-template <int WIDTH, bool FIRST>
-inline void decode_plane(const uint8_t* p, int shift, uint8_t* v) {
-  constexpr int PARTS_PER_BYTE = 8 / WIDTH, MASK = (1 << WIDTH) - 1;
-  for (int line = 0; line < CHUNK / LINE; line += PARTS_PER_BYTE)
-    for (int part = 0; part < PARTS_PER_BYTE; part++)
-      for (int i = 0; i < LINE; i++) {
-        const uint8_t bits = static_cast<uint8_t>((p[line / PARTS_PER_BYTE * LINE + i] >> (part * WIDTH) & MASK) << shift);
-        uint8_t& value = v[(line + part) * LINE + i];
-        value = FIRST ? bits : static_cast<uint8_t>(value | bits);
-      }
-}
-
-inline void decode_chunk(const uint8_t* p, int32_t bits, uint8_t* v) {
-  int shift = 0;
-  if (bits & 4) {
-    decode_plane<4, true>(p, 0, v);
-    p += CHUNK / 2;
-    shift = 4;
-  }
-  if (bits & 2) {
-    if (shift)
-      decode_plane<2, false>(p, shift, v);
-    else
-      decode_plane<2, true>(p, 0, v);
-    p += CHUNK / 4;
-    shift += 2;
-  }
-  if (bits & 1) decode_plane<1, false>(p, shift, v);  // no width is 1, so it is never the first
-  const uint8_t half = static_cast<uint8_t>(1 << (bits - 1));
-  for (int i = 0; i < CHUNK; i++) v[i] = static_cast<uint8_t>(v[i] - half);
-}
-
 /** values [count] of `bits` signed bits -> planes_size bytes; missing values of the last chunk count as zeros. */
 template <class Value>
 inline void planes_encode(Value value, int64_t count, int32_t bits, uint8_t* packed) {
@@ -77,17 +47,53 @@ inline void planes_encode(Value value, int64_t count, int32_t bits, uint8_t* pac
   }
 }
 
-/** Widened to T, planes_values(count) of them (exactly count at 8 bits). */
-template <class T>
-inline void planes_decode(const uint8_t* packed, int64_t count, int32_t bits, T* values) {
-  if (bits == 8) {
-    for (int64_t i = 0; i < count; i++) values[i] = static_cast<T>(static_cast<int8_t>(packed[i]));
-    return;
+/** Field `part` of `width` bits of every byte, moved to bit `to`. Bits that cross bytes are masked away. */
+template <int WIDTH>
+SQ_INLINE VB plane_field(VB plane, int part, int to) {
+  const int by = part * WIDTH - to;
+  const VB moved = by > 0 ? vb_right(plane, by) : by < 0 ? vb_left(plane, -by) : plane;
+  return vb_and(moved, vb_set(static_cast<uint8_t>(((1 << WIDTH) - 1) << to)));
+}
+
+/** Vector i of a chunk: signed bytes. With constant i and BITS, a few shifts and masks. */
+template <int BITS>
+SQ_INLINE VB planes_vector(const uint8_t* p, int i) {
+  if constexpr (BITS == 8) {
+    return vb_load(p + i * VECTOR);
+  } else {
+    const int line = i * VECTOR / LINE, at = i * VECTOR % LINE;
+    constexpr bool four = BITS & 4, two = BITS & 2, one = BITS & 1;
+    constexpr int shift2 = four ? 4 : 0, shift1 = shift2 + (two ? 2 : 0);
+    VB value{};
+    if constexpr (four) value = plane_field<4>(vb_load(p + line / 2 * LINE + at), line % 2, 0);
+    p += four ? CHUNK / 2 : 0;
+    if constexpr (two) {
+      const VB field = plane_field<2>(vb_load(p + line / 4 * LINE + at), line % 4, shift2);
+      value = four ? vb_or(value, field) : field;
+    }
+    p += two ? CHUNK / 4 : 0;
+    if constexpr (one) value = vb_or(value, plane_field<1>(vb_load(p + at), line, shift1));
+    return vb_sub(value, vb_set(1 << (BITS - 1)));
   }
-  for (int64_t at = 0; at < count; at += CHUNK, packed += LINE * bits) {
-    uint8_t chunk[CHUNK];
-    decode_chunk(packed, bits, chunk);
-    for (int i = 0; i < CHUNK; i++) values[at + i] = static_cast<T>(static_cast<int8_t>(chunk[i]));
+}
+
+template <int BITS>
+inline void decode_chunks(const uint8_t* packed, int64_t chunks, uint8_t* values) {
+  for (int64_t c = 0; c < chunks; c++, packed += LINE * BITS, values += CHUNK)
+#pragma GCC unroll 32
+    for (int i = 0; i < VECTORS_PER_CHUNK; i++) vb_store(values + i * VECTOR, planes_vector<BITS>(packed, i));
+}
+
+/** Signed bytes, planes_values(count) of them. bits < 8. */
+inline void planes_decode(const uint8_t* packed, int64_t count, int32_t bits, uint8_t* values) {
+  const int64_t chunks = (count + CHUNK - 1) / CHUNK;
+  switch (bits) {
+    case 2: return decode_chunks<2>(packed, chunks, values);
+    case 3: return decode_chunks<3>(packed, chunks, values);
+    case 4: return decode_chunks<4>(packed, chunks, values);
+    case 5: return decode_chunks<5>(packed, chunks, values);
+    case 6: return decode_chunks<6>(packed, chunks, values);
+    default: return decode_chunks<7>(packed, chunks, values);
   }
 }
 

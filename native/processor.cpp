@@ -56,6 +56,7 @@ Processor detect_processor() {
   const Registers seven = cpuid(7, 0);
   const bool ymm = (states & YMM_STATES) == YMM_STATES, zmm = (states & ZMM_STATES) == ZMM_STATES;
   found.avx2 = ymm && bit(one.ecx, 28) && bit(one.ecx, 12) && bit(seven.ebx, 5) && bit(seven.ebx, 8);
+  found.avxvnni = found.avx2 && seven.eax >= 1 && bit(cpuid(7, 1).eax, 4);
   found.avx512vnni = found.avx2 && zmm && bit(seven.ebx, 16) && bit(seven.ebx, 17) && bit(seven.ebx, 30) &&
                      bit(seven.ebx, 31) && bit(seven.ecx, 11);
   return found;

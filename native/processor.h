@@ -5,6 +5,7 @@ namespace sq {
 
 struct Processor {
   bool avx2 = false;        // with FMA and BMI2
+  bool avxvnni = false;     // with AVX2
   bool avx512vnni = false;  // with F, BW, VL, DQ
 };
 

@@ -26,7 +26,8 @@ V quantize_channels(E env, I info) {
   const int32_t low = c.whole(5), high = c.whole(6);
   const Bytes q = c.bytes(7);
   if (c.fits())
-    c.kernels().quantize_channels(c.pool(), x.data, x.length, scales.data, zeros.data, scales.length, inner, low, high, q.data);
+    c.kernels().quantize_channels(c.pool(), x.data, x.length, scales.data, zeros.data, scales.length, inner, low, high,
+                                  q.data);
   return c.done();
 }
 

@@ -1,135 +1,47 @@
-// AVX2 with FMA and BMI2. Integer products by int16 pairs (pmaddwd): pmaddubsw saturates at 8-bit weights.
-#include <immintrin.h>
-#include <string.h>
-
-#include "../kernels.h"
-#include "../pool.h"
+// AVX2 with FMA and BMI2. pmaddubsw adds pairs of products of unsigned and signed bytes in 16 bits: exact below 8 bits.
+// Up to 6 bits several such sums fit before they are widened; 8 bits multiply in 16 bits from the start.
+#include "ymm-inl.h"
 
 namespace sq {
 namespace {
 
-constexpr bool FUSED = true;
-constexpr int W = 8, WD = 4, ROWS = 6;
+constexpr int FEW_ROWS = 2;
 
-using VF = __m256;
-using VI = __m256i;
-using VD = __m256d;
+struct PairedDot : BytesOfFour {
+  static constexpr bool NARROW = false;
+  static VI widen(VI x) { return x; }
+  static VI dot(VI sum, VI w, VI a) {
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(a, w), _mm256_set1_epi16(1)));
+  }
+};
 
-/** The first n lanes: all bits set. */
-inline VI lanes(int n) {
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
+struct NarrowDot : BytesOfFour {
+  using Wide = PairedDot;
+  static constexpr bool NARROW = true;
+  static VI widen(VI x) { return _mm256_madd_epi16(x, _mm256_set1_epi16(1)); }
+  static VI dot(VI sum, VI w, VI a) { return _mm256_add_epi16(sum, _mm256_maddubs_epi16(a, w)); }
+};
 
-inline VF vf_set(float x) { return _mm256_set1_ps(x); }
-inline VF vf_load(const float* p) { return _mm256_loadu_ps(p); }
-inline VF vf_load_n(const float* p, int n) { return _mm256_maskload_ps(p, lanes(n)); }
-inline void vf_store(float* p, VF x) { _mm256_storeu_ps(p, x); }
-inline void vf_store_n(float* p, VF x, int n) { _mm256_maskstore_ps(p, lanes(n), x); }
-/** Past the caches; p lies at a whole vector. Whoever reads it waits for stream_end. */
-inline void vf_stream(float* p, VF x) { _mm256_stream_ps(p, x); }
-inline void stream_end() { _mm_sfence(); }
-inline VF vf_add(VF a, VF b) { return _mm256_add_ps(a, b); }
-inline VF vf_mul(VF a, VF b) { return _mm256_mul_ps(a, b); }
-inline VF vf_muladd(VF a, VF b, VF c) { return _mm256_fmadd_ps(a, b, c); }
-/** min and max are b where a or b is NaN. */
-inline VF vf_min(VF a, VF b) { return _mm256_min_ps(a, b); }
-inline VF vf_max(VF a, VF b) { return _mm256_max_ps(a, b); }
+struct WordDot {
+  using Activation = int16_t;
+  using Weights = VI;
+  static constexpr int STEP = 2;
+  static constexpr bool NARROW = false;
+  static VI widen(VI x) { return x; }
+  static VI weights(const uint8_t* p) { return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+  static VI activations(const int16_t* p) { return four_bytes(reinterpret_cast<const uint8_t*>(p)); }
+  static VI column(const int16_t* p) { return vb_load(reinterpret_cast<const uint8_t*>(p)); }
+  static VI dot(VI sum, VI w, VI a) { return _mm256_add_epi32(sum, _mm256_madd_epi16(w, a)); }
+  static void interleave(const uint8_t* const* line, bool is_signed, int16_t* to) {
+    const __m128i pairs = _mm_unpacklo_epi8(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(line[0])),
+                                            _mm_loadl_epi64(reinterpret_cast<const __m128i*>(line[1])));
+    vb_store(reinterpret_cast<uint8_t*>(to), is_signed ? _mm256_cvtepi8_epi16(pairs) : _mm256_cvtepu8_epi16(pairs));
+  }
+};
 
-/** Asks for the cache line of p; any address will do. */
-inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
-
-inline VD vd_set(double x) { return _mm256_set1_pd(x); }
-inline VD vd_load(const double* p) { return _mm256_loadu_pd(p); }
-inline VD vd_widen(const float* p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
-inline void vd_store(double* p, VD x) { _mm256_storeu_pd(p, x); }
-inline VD vd_add(VD a, VD b) { return _mm256_add_pd(a, b); }
-inline VD vd_sub(VD a, VD b) { return _mm256_sub_pd(a, b); }
-inline VD vd_mul(VD a, VD b) { return _mm256_mul_pd(a, b); }
-/** For exact products only, where fusing changes nothing. */
-inline VD vd_exact_muladd(VD a, VD b, VD c) { return _mm256_fmadd_pd(a, b, c); }
-
-// Integer products: int16 pairs, the zero point taken away beforehand.
-using Activation = int16_t;
-using Weight = int16_t;
-constexpr int STEP = 2;
-constexpr bool SHIFTED = false;
-
-inline VI vi_set(int32_t x) { return _mm256_set1_epi32(x); }
-inline VI vi_load(const int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const VI*>(p)); }
-inline void vi_store_n(int32_t* p, VI x, int n) { _mm256_maskstore_epi32(p, lanes(n), x); }
-inline VI vi_add(VI a, VI b) { return _mm256_add_epi32(a, b); }
-inline VF vi_float(VI a) { return _mm256_cvtepi32_ps(a); }
-
-inline VI weights_load(const Weight* p) { return _mm256_loadu_si256(reinterpret_cast<const VI*>(p)); }
-inline VI activations_broadcast(const Activation* p) {
-  int32_t pair;
-  memcpy(&pair, p, sizeof pair);
-  return _mm256_set1_epi32(pair);
-}
-inline VI vi_dot(VI acc, VI w, VI a) { return _mm256_add_epi32(acc, _mm256_madd_epi16(w, a)); }
-
-/** 16 activations from their bytes, less the zero point. */
-constexpr int ACTIVATIONS = 16;
-inline void activations_copy(const uint8_t* from, Activation* to, int32_t zero_point, bool is_signed) {
-  const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-  const VI wide = is_signed ? _mm256_cvtepi8_epi16(x) : _mm256_cvtepu8_epi16(x);
-  _mm256_storeu_si256(reinterpret_cast<VI*>(to), _mm256_sub_epi16(wide, _mm256_set1_epi16(static_cast<int16_t>(zero_point))));
-}
-inline void activations_copy_n(const uint8_t* from, Activation* to, int32_t zero_point, bool is_signed, int n) {
-  for (int i = 0; i < n; i++)
-    to[i] = static_cast<Activation>((is_signed ? int32_t(int8_t(from[i])) : int32_t(from[i])) - zero_point);
-}
-
-/** n (<= W) bytes as int32 lanes, the rest zero. */
-inline VI bytes_widen(const uint8_t* p, int n, bool is_signed) {
-  uint64_t eight = 0;
-  if (n == W)
-    memcpy(&eight, p, W);
-  else
-    for (int i = 0; i < n; i++) eight |= uint64_t(p[i]) << (8 * i);
-  const __m128i x = _mm_cvtsi64_si128(int64_t(eight));
-  return is_signed ? _mm256_cvtepi8_epi32(x) : _mm256_cvtepu8_epi32(x);
-}
-/** acc + a*w where both fit 16 bits and the upper half of w is zero. */
-inline VI vi_short_muladd(VI a, VI w, VI acc) { return _mm256_add_epi32(acc, _mm256_madd_epi16(a, w)); }
-/** n bytes of rne(min(max(x, low), high)) + zero_point; the limits are already less the zero point. */
-inline void bytes_round_n(uint8_t* p, VF x, VF low, VF high, VI zero_point, int n) {
-  const VI q = _mm256_add_epi32(_mm256_cvtps_epi32(vf_min(vf_max(x, low), high)), zero_point);
-  const VI low_bytes = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12,
-                                        -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
-  const VI halves = _mm256_shuffle_epi8(q, low_bytes);
-  const __m128i eight = _mm_unpacklo_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
-  const uint64_t value = uint64_t(_mm_cvtsi128_si64(eight));
-  if (n == W)
-    memcpy(p, &value, W);
-  else
-    for (int i = 0; i < n; i++) p[i] = uint8_t(value >> (8 * i));
-}
-
-// Element by element: four vectors of floats beside one of bytes.
-constexpr int WB = 4 * W;
-using VB = __m256i;
-
-inline VF vf_div(VF a, VF b) { return _mm256_div_ps(a, b); }
-/** rne, |x| < 2^22. */
-inline VF vf_round(VF x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-
-inline VB vb_set(uint8_t x) { return _mm256_set1_epi8(static_cast<char>(x)); }
-inline VB vb_load(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const VB*>(p)); }
-inline void vb_store(uint8_t* p, VB x) { _mm256_storeu_si256(reinterpret_cast<VB*>(p), x); }
-/** As vf_stream. */
-inline void vb_stream(uint8_t* p, VB x) { _mm256_stream_si256(reinterpret_cast<VB*>(p), x); }
-/** Modulo 256. */
-inline VB vb_add(VB a, VB b) { return _mm256_add_epi8(a, b); }
-/** Of unsigned bytes. */
-inline VB vb_max(VB a, VB b) { return _mm256_max_epu8(a, b); }
-/** The low bytes of rne(x) for |x| < 2^15, in order; NaN gives 0, the low byte of what its conversion gives. */
-inline VB vb_round(const VF (&x)[4]) {
-  const VI low = _mm256_set1_epi16(255);
-  const VI a = _mm256_packs_epi32(_mm256_cvtps_epi32(x[0]), _mm256_cvtps_epi32(x[1]));
-  const VI b = _mm256_packs_epi32(_mm256_cvtps_epi32(x[2]), _mm256_cvtps_epi32(x[3]));
-  const VI fours = _mm256_packus_epi16(_mm256_and_si256(a, low), _mm256_and_si256(b, low));
-  return _mm256_permutevar8x32_epi32(fours, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+template <class Use>
+inline auto with_dot(int32_t bits, Use use) {
+  return bits <= 6 ? use(NarrowDot{}) : bits == 7 ? use(PairedDot{}) : use(WordDot{});
 }
 
 }  // namespace

@@ -49,13 +49,6 @@ inline VD vd_mul(VD a, VD b) { return _mm512_mul_pd(a, b); }
 /** For exact products only, where fusing changes nothing. */
 inline VD vd_exact_muladd(VD a, VD b, VD c) { return _mm512_fmadd_pd(a, b, c); }
 
-// Integer products: unsigned bytes times signed bytes, four deep. What the shift adds is taken away again with
-// the column sums of the packed weights.
-using Activation = uint8_t;
-using Weight = int8_t;
-constexpr int STEP = 4;
-constexpr bool SHIFTED = true;
-
 inline VI vi_set(int32_t x) { return _mm512_set1_epi32(x); }
 inline VI vi_load(const int32_t* p) { return _mm512_loadu_si512(p); }
 inline void vi_store_n(int32_t* p, VI x, int n) {
@@ -64,74 +57,95 @@ inline void vi_store_n(int32_t* p, VI x, int n) {
 }
 inline VI vi_add(VI a, VI b) { return _mm512_add_epi32(a, b); }
 inline VF vi_float(VI a) { return _mm512_cvtepi32_ps(a); }
+inline VI vi_round(VF x) { return _mm512_cvtps_epi32(x); }
 
-inline VI weights_load(const Weight* p) { return _mm512_loadu_si512(p); }
-inline VI activations_broadcast(const Activation* p) {
-  int32_t four;
-  memcpy(&four, p, sizeof four);
-  return _mm512_set1_epi32(four);
-}
-inline VI vi_dot(VI acc, VI w, VI a) {
-#if defined(__GNUC__)
-  // Not the intrinsic: g++ 12 may copy and spill its accumulators, 2.6 times slower.
-  __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(w));
-  return acc;
-#else
-  return _mm512_dpbusd_epi32(acc, a, w);
-#endif
-}
+using VB = __m512i;
+inline VB vb_set(uint8_t x) { return _mm512_set1_epi8(static_cast<char>(x)); }
+inline VB vb_load(const uint8_t* p) { return _mm512_loadu_si512(p); }
+inline void vb_store(uint8_t* p, VB x) { _mm512_storeu_si512(p, x); }
+inline VB vb_and(VB a, VB b) { return _mm512_and_si512(a, b); }
+inline VB vb_or(VB a, VB b) { return _mm512_or_si512(a, b); }
+inline VB vb_xor(VB a, VB b) { return _mm512_xor_si512(a, b); }
+inline VB vb_sub(VB a, VB b) { return _mm512_sub_epi8(a, b); }
+/** Shifts of 16-bit lanes; the caller masks what crosses bytes. */
+inline VB vb_right(VB x, int by) { return _mm512_srli_epi16(x, static_cast<unsigned>(by)); }
+inline VB vb_left(VB x, int by) { return _mm512_slli_epi16(x, static_cast<unsigned>(by)); }
 
-/** 32 activations, their sign bits flipped where they are signed. */
-constexpr int ACTIVATIONS = 32;
-inline void activations_copy(const uint8_t* from, Activation* to, int32_t flip, bool) {
-  const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_xor_si256(x, _mm256_set1_epi8(static_cast<char>(flip))));
-}
-inline void activations_copy_n(const uint8_t* from, Activation* to, int32_t flip, bool, int n) {
-  const __mmask32 some = _bzhi_u32(0xffffffff, static_cast<uint32_t>(n));
-  const __m256i x = _mm256_maskz_loadu_epi8(some, from);
-  _mm256_mask_storeu_epi8(to, some, _mm256_xor_si256(x, _mm256_set1_epi8(static_cast<char>(flip))));
-}
-
+// Element by element: four vectors of floats beside one of bytes.
+inline VF vf_div(VF a, VF b) { return _mm512_div_ps(a, b); }
 /** n (<= W) bytes as int32 lanes, the rest zero. */
 inline VI bytes_widen(const uint8_t* p, int n, bool is_signed) {
   const __m128i x = n == W ? _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)) : _mm_maskz_loadu_epi8(lanes(n), p);
   return is_signed ? _mm512_cvtepi8_epi32(x) : _mm512_cvtepu8_epi32(x);
 }
-/** acc + a*w where both fit 16 bits and the upper half of w is zero. */
-inline VI vi_short_muladd(VI a, VI w, VI acc) { return _mm512_dpwssd_epi32(acc, a, w); }
-/** n bytes of rne(min(max(x, low), high)) + zero_point; the limits are already less the zero point. */
-inline void bytes_round_n(uint8_t* p, VF x, VF low, VF high, VI zero_point, int n) {
-  const VI q = _mm512_add_epi32(_mm512_cvtps_epi32(vf_min(vf_max(x, low), high)), zero_point);
-  const __m128i bytes = _mm512_cvtepi32_epi8(q);
-  if (n == W) return _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
-  _mm_mask_storeu_epi8(p, lanes(n), bytes);
-}
-
-// Element by element: four vectors of floats beside one of bytes.
-constexpr int WB = 4 * W;
-using VB = __m512i;
-
-inline VF vf_div(VF a, VF b) { return _mm512_div_ps(a, b); }
-/** rne, |x| < 2^22. */
-inline VF vf_round(VF x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-
-inline VB vb_set(uint8_t x) { return _mm512_set1_epi8(static_cast<char>(x)); }
-inline VB vb_load(const uint8_t* p) { return _mm512_loadu_si512(p); }
-inline void vb_store(uint8_t* p, VB x) { _mm512_storeu_si512(p, x); }
 /** As vf_stream. */
 inline void vb_stream(uint8_t* p, VB x) { _mm512_stream_si512(reinterpret_cast<VB*>(p), x); }
-/** Modulo 256. */
-inline VB vb_add(VB a, VB b) { return _mm512_add_epi8(a, b); }
 /** Of unsigned bytes. */
 inline VB vb_max(VB a, VB b) { return _mm512_max_epu8(a, b); }
 /** The low bytes of rne(x) for |x| < 2^15, in order; NaN gives 0, the low byte of what its conversion gives. */
 inline VB vb_round(const VF (&x)[4]) {
   const VI low = _mm512_set1_epi16(255);
-  const VI a = _mm512_packs_epi32(_mm512_cvtps_epi32(x[0]), _mm512_cvtps_epi32(x[1]));
-  const VI b = _mm512_packs_epi32(_mm512_cvtps_epi32(x[2]), _mm512_cvtps_epi32(x[3]));
+  const VI a = _mm512_packs_epi32(vi_round(x[0]), vi_round(x[1]));
+  const VI b = _mm512_packs_epi32(vi_round(x[2]), vi_round(x[3]));
   const VI fours = _mm512_packus_epi16(_mm512_and_si512(a, low), _mm512_and_si512(b, low));
+  // The fours of vector j from 128-bit lane l lie at 4 * l + j.
   return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), fours);
+}
+
+/** The low bytes of n lanes. */
+inline void bytes_store_n(uint8_t* p, VI x, int n) {
+  const __m128i bytes = _mm512_cvtepi32_epi8(x);
+  if (n == W) return _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+  _mm_mask_storeu_epi8(p, lanes(n), bytes);
+}
+inline void bytes_store_pair(uint8_t* p, uint8_t* q, VI x, VI y) {
+  bytes_store_n(p, x, W);
+  bytes_store_n(q, y, W);
+}
+
+/** Unsigned activations times signed weights, four deep, in one instruction. */
+struct Dot {
+  using Activation = uint8_t;
+  using Weights = VI;
+  static constexpr int STEP = 4;
+  static constexpr bool NARROW = false;
+  static VI widen(VI x) { return x; }
+  static VI weights(const uint8_t* p) { return vb_load(p); }
+  static VI from_bytes(VB x) { return x; }
+  static VI activations(const uint8_t* p) {
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    return _mm512_set1_epi32(four);
+  }
+  static VI column(const uint8_t* p) { return vb_load(p); }
+  static VI dot(VI sum, VI w, VI a) {
+#if defined(__GNUC__) && !defined(SQ_EMULATED)
+    // Not the intrinsic: g++ 12 may copy and spill its accumulators, 2.6 times slower.
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(w));
+    return sum;
+#else
+    return _mm512_dpbusd_epi32(sum, a, w);
+#endif
+  }
+  /** A line in each quarter; double words of one place together, then their bytes. */
+  static void interleave(const uint8_t* const* line, bool is_signed, uint8_t* to) {
+    const auto sixteen = [&](int i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(line[i])); };
+    VI all = _mm512_castsi128_si512(sixteen(0));
+    all = _mm512_mask_broadcast_i32x4(all, 0x00f0, sixteen(1));
+    all = _mm512_mask_broadcast_i32x4(all, 0x0f00, sixteen(2));
+    all = _mm512_mask_broadcast_i32x4(all, 0xf000, sixteen(3));
+    const VI places = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const VI bytes = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    all = _mm512_shuffle_epi8(_mm512_permutexvar_epi32(places, all), bytes);
+    vb_store(to, _mm512_xor_si512(all, _mm512_set1_epi8(static_cast<char>(is_signed ? 0x80 : 0))));
+  }
+};
+
+constexpr int FEW_ROWS = 4;
+
+template <class Use>
+inline auto with_dot(int32_t, Use use) {
+  return use(Dot{});
 }
 
 }  // namespace

@@ -45,75 +45,81 @@ inline VD vd_mul(VD a, VD b) { SQ_LANES(VD, WD, a.v[i] * b.v[i]); }
 /** For exact products only, where fusing changes nothing. */
 inline VD vd_exact_muladd(VD a, VD b, VD c) { SQ_LANES(VD, WD, c.v[i] + a.v[i] * b.v[i]); }
 
-// Integer products: int16 pairs, the zero point taken away beforehand.
-using Activation = int16_t;
-using Weight = int16_t;
-constexpr int STEP = 2;
-constexpr bool SHIFTED = false;
-
 inline VI vi_set(int32_t x) { SQ_LANES(VI, W, x); }
 inline VI vi_load(const int32_t* p) { SQ_LANES(VI, W, p[i]); }
 inline void vi_store_n(int32_t* p, VI x, int n) { for (int i = 0; i < n; i++) p[i] = x.v[i]; }
 inline VI vi_add(VI a, VI b) { SQ_LANES(VI, W, int32_t(uint32_t(a.v[i]) + uint32_t(b.v[i]))); }
 inline VF vi_float(VI a) { SQ_LANES(VF, W, float(a.v[i])); }
-
-struct WeightVector { Weight v[W * STEP]; };
-struct ActivationPair { int32_t first, second; };
-inline WeightVector weights_load(const Weight* p) { SQ_LANES(WeightVector, W * STEP, p[i]); }
-inline ActivationPair activations_broadcast(const Activation* p) { return {p[0], p[1]}; }
-inline VI vi_dot(VI acc, WeightVector w, ActivationPair a) {
-  SQ_LANES(VI, W, int32_t(uint32_t(acc.v[i]) + uint32_t(a.first * w.v[2 * i] + a.second * w.v[2 * i + 1])));
+inline VI vi_round(VF x) {
+  const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds small numbers half to even
+  SQ_LANES(VI, W, int32_t((x.v[i] + magic) - magic));
 }
 
-/** One activation from its byte, less the zero point. */
-constexpr int ACTIVATIONS = 1;
-inline void activations_copy(const uint8_t* from, Activation* to, int32_t zero_point, bool is_signed) {
-  *to = static_cast<Activation>((is_signed ? int32_t(int8_t(*from)) : int32_t(*from)) - zero_point);
-}
-inline void activations_copy_n(const uint8_t*, Activation*, int32_t, bool, int) {}
+struct VB { uint8_t v[4 * W]; };
+inline VB vb_set(uint8_t x) { SQ_LANES(VB, 4 * W, x); }
+inline VB vb_load(const uint8_t* p) { SQ_LANES(VB, 4 * W, p[i]); }
+inline void vb_store(uint8_t* p, VB x) { for (int i = 0; i < 4 * W; i++) p[i] = x.v[i]; }
+inline VB vb_and(VB a, VB b) { SQ_LANES(VB, 4 * W, a.v[i] & b.v[i]); }
+inline VB vb_or(VB a, VB b) { SQ_LANES(VB, 4 * W, a.v[i] | b.v[i]); }
+inline VB vb_xor(VB a, VB b) { SQ_LANES(VB, 4 * W, a.v[i] ^ b.v[i]); }
+inline VB vb_sub(VB a, VB b) { SQ_LANES(VB, 4 * W, uint8_t(a.v[i] - b.v[i])); }
+inline VB vb_right(VB x, int by) { SQ_LANES(VB, 4 * W, uint8_t(x.v[i] >> by)); }
+inline VB vb_left(VB x, int by) { SQ_LANES(VB, 4 * W, uint8_t(x.v[i] << by)); }
 
+// Element by element: four vectors of floats beside one of bytes.
+inline VF vf_div(VF a, VF b) { SQ_LANES(VF, W, a.v[i] / b.v[i]); }
 /** n (<= W) bytes as int32 lanes, the rest zero. */
 inline VI bytes_widen(const uint8_t* p, int n, bool is_signed) {
   SQ_LANES(VI, W, i < n ? (is_signed ? int32_t(int8_t(p[i])) : int32_t(p[i])) : 0);
 }
-/** acc + a*w where both fit 16 bits. */
-inline VI vi_short_muladd(VI a, VI w, VI acc) {
-  SQ_LANES(VI, W, int32_t(uint32_t(acc.v[i]) + uint32_t(a.v[i] * int16_t(w.v[i]))));
-}
-/** n bytes of rne(min(max(x, low), high)) + zero_point; the limits are already less the zero point. */
-inline void bytes_round_n(uint8_t* p, VF x, VF low, VF high, VI zero_point, int n) {
-  const VF limited = vf_min(vf_max(x, low), high);
-  for (int i = 0; i < n; i++) {
-    const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds small numbers half to even
-    p[i] = uint8_t(int32_t((limited.v[i] + magic) - magic) + zero_point.v[i]);
-  }
-}
-
-// Element by element: four vectors of floats beside one of bytes.
-constexpr int WB = 4 * W;
-struct VB { uint8_t v[WB]; };
-
-inline VF vf_div(VF a, VF b) { SQ_LANES(VF, W, a.v[i] / b.v[i]); }
-constexpr float MAGIC = 12582912.0f;  // 1.5 * 2^23: adding it rounds small numbers half to even
-/** rne, |x| < 2^22. */
-inline VF vf_round(VF x) { SQ_LANES(VF, W, (x.v[i] + MAGIC) - MAGIC); }
-
-inline VB vb_set(uint8_t x) { SQ_LANES(VB, WB, x); }
-inline VB vb_load(const uint8_t* p) { SQ_LANES(VB, WB, p[i]); }
-inline void vb_store(uint8_t* p, VB x) { memcpy(p, x.v, WB); }
 inline void vb_stream(uint8_t* p, VB x) { vb_store(p, x); }
-/** Modulo 256. */
-inline VB vb_add(VB a, VB b) { SQ_LANES(VB, WB, uint8_t(a.v[i] + b.v[i])); }
 /** Of unsigned bytes. */
-inline VB vb_max(VB a, VB b) { SQ_LANES(VB, WB, a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }
+inline VB vb_max(VB a, VB b) { SQ_LANES(VB, 4 * W, a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }
 /** The low bytes of rne(x) for |x| < 2^15, in order; NaN gives 0. */
 inline VB vb_round(const VF (&x)[4]) {
   VB r;
-  for (int i = 0; i < WB; i++) {
-    const float value = x[i / W].v[i % W];
-    r.v[i] = uint8_t(int32_t(((value == value ? value : 0.0f) + MAGIC) - MAGIC));
+  for (int j = 0; j < 4; j++) {
+    VF known;
+    for (int i = 0; i < W; i++) known.v[i] = x[j].v[i] == x[j].v[i] ? x[j].v[i] : 0.0f;
+    const VI whole = vi_round(known);
+    for (int i = 0; i < W; i++) r.v[j * W + i] = uint8_t(whole.v[i]);
   }
   return r;
+}
+
+/** The low bytes of n lanes. */
+inline void bytes_store_n(uint8_t* p, VI x, int n) { for (int i = 0; i < n; i++) p[i] = uint8_t(x.v[i]); }
+inline void bytes_store_pair(uint8_t* p, uint8_t* q, VI x, VI y) {
+  bytes_store_n(p, x, W);
+  bytes_store_n(q, y, W);
+}
+
+/** Pairs of products in 16 bits: what compilers make pmaddwd of. */
+struct Dot {
+  using Activation = int16_t;
+  static constexpr int STEP = 2;
+  static constexpr bool NARROW = false;
+  struct Weights { int16_t v[W * STEP]; };
+  static VI widen(VI x) { return x; }
+  static Weights weights(const uint8_t* p) { SQ_LANES(Weights, W * STEP, int8_t(p[i])); }
+  static Weights column(const int16_t* p) { SQ_LANES(Weights, W * STEP, p[i]); }
+  static Weights activations(const int16_t* p) { SQ_LANES(Weights, W * STEP, p[i % STEP]); }
+  static VI dot(VI sum, Weights w, Weights a) {
+    SQ_LANES(VI, W, int32_t(uint32_t(sum.v[i]) + uint32_t(a.v[2 * i] * w.v[2 * i] + a.v[2 * i + 1] * w.v[2 * i + 1])));
+  }
+  static void interleave(const uint8_t* const* line, bool is_signed, int16_t* to) {
+    for (int i = 0; i < W * STEP; i++) {
+      const uint8_t byte = line[i % STEP][i / STEP];
+      to[i] = is_signed ? int16_t(int8_t(byte)) : int16_t(byte);
+    }
+  }
+};
+
+constexpr int FEW_ROWS = 1;
+
+template <class Use>
+inline auto with_dot(int32_t, Use use) {
+  return use(Dot{});
 }
 
 }  // namespace

@@ -1,0 +1,205 @@
+// Activations as the rows of tiles: how bytes are carried, and where rows are read in place, copied or gathered.
+
+namespace sq {
+namespace {
+
+inline int64_t round_up(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
+
+/** What carrying adds to an activation: dots take one kind of byte only, so the other kind is shifted by 128. */
+inline int32_t carried_shift(uint8_t, bool is_signed) { return is_signed ? 128 : 0; }
+inline int32_t carried_shift(int8_t, bool is_signed) { return is_signed ? 0 : -128; }
+inline int32_t carried_shift(int16_t, bool) { return 0; }
+
+/** Whether bytes can be read in place. */
+template <class A>
+inline bool is_carried(bool is_signed) {
+  return sizeof(A) == 1 && carried_shift(A{}, is_signed) == 0;
+}
+
+/** n bytes, their signs flipped by an exclusive or. */
+inline void carry_bytes(const uint8_t* from, int64_t n, uint8_t flip, uint8_t* to) {
+  const VB flips = vb_set(flip);
+  int64_t i = 0;
+  for (; i + VECTOR <= n; i += VECTOR) vb_store(to + i, vb_xor(vb_load(from + i), flips));
+  if (i == n) return;
+  if (n >= VECTOR) {  // again what overlaps
+    vb_store(to + n - VECTOR, vb_xor(vb_load(from + n - VECTOR), flips));
+    return;
+  }
+  for (; i + 8 <= n; i += 8) {
+    uint64_t eight;
+    memcpy(&eight, from + i, sizeof eight);
+    eight ^= 0x0101010101010101u * flip;
+    memcpy(to + i, &eight, sizeof eight);
+  }
+  for (; i < n; i++) to[i] = from[i] ^ flip;
+}
+
+template <class A>
+inline void carry(const uint8_t* from, int64_t n, bool is_signed, A* to) {
+  if constexpr (sizeof(A) == 1) {
+    carry_bytes(from, n, carried_shift(A{}, is_signed) ? 0x80 : 0, reinterpret_cast<uint8_t*>(to));
+  } else if (is_signed) {
+    for (int64_t i = 0; i < n; i++) to[i] = static_cast<int8_t>(from[i]);
+  } else {
+    for (int64_t i = 0; i < n; i++) to[i] = from[i];
+  }
+}
+
+template <class A>
+inline void fill(A* to, int64_t n, int32_t value) {
+  for (int64_t i = 0; i < n; i++) to[i] = static_cast<A>(value);
+}
+
+/** Pixels of `channels` activations, spread to `padded` each. What lies between meets weights that are zero. */
+template <class A>
+inline void carry_pixels(const uint8_t* from, int64_t pixels, int64_t channels, int64_t padded, bool is_signed, A* to) {
+  if (channels == padded) return carry(from, pixels * channels, is_signed, to);
+  const int32_t flip = sizeof(A) == 1 && carried_shift(A{}, is_signed) ? 0x80 : 0;
+  for (int64_t x = 0; x < pixels; x++, from += channels, to += padded) {
+    for (int64_t c = 0; c < channels; c++)
+      to[c] = static_cast<A>((sizeof(A) > 1 && is_signed ? int32_t(static_cast<int8_t>(from[c])) : int32_t(from[c])) ^ flip);
+    for (int64_t c = channels; c < padded; c++) to[c] = 0;
+  }
+}
+
+/** Depths in one unit of `step` activations, the channels of a pixel padded to it where that wastes little. */
+struct Depth {
+  int64_t channels, k;
+};
+
+inline Depth depth_of(const WeightsShape& s, int step) {
+  // Three channels become four; one channel does not.
+  const int64_t padded = round_up(s.channels, step);
+  const int64_t channels = s.groups == 1 && s.taps > 1 && padded * 3 <= int64_t(s.channels) * 4 ? padded : s.channels;
+  return {channels, round_up(s.taps * channels, step)};
+}
+
+/** Rows of one task: `strips` strips of `positions` rows, each row `lda` after the one before. */
+template <class A>
+struct Rows {
+  const A* a;
+  int64_t strips, strip, positions, lda;
+};
+
+/** Enough tasks that the last one to end keeps nobody waiting for long. */
+constexpr int64_t INTEGER_TASKS_PER_THREAD = 8;
+/** A panel is decoded for at least so many rows, where there are so many. */
+constexpr int64_t LEAST_ROWS = 64;
+constexpr int64_t MOST_ROWS = 512;
+
+/** Blocks of `units` rows or lines, each `bytes` long, that stay in the second cache, times chunks of panels. */
+inline Division divide_work(int64_t units, int64_t most, int64_t least, int64_t multiple, int64_t copies, int64_t panels, int threads) {
+  const int64_t wanted = threads > 1 ? threads * INTEGER_TASKS_PER_THREAD : 1;
+  int64_t size = most < units ? most : units;
+  int64_t chunks = 1;
+  const auto tasks = [&] { return (units + size - 1) / size * copies; };
+  // Panels first: every block decodes its panels anew. Then smaller blocks.
+  if (tasks() < wanted) chunks = panels < (wanted + tasks() - 1) / tasks() ? panels : (wanted + tasks() - 1) / tasks();
+  while (tasks() * chunks < wanted && size / 2 >= least) size = (size + 1) / 2;
+  const int64_t blocks = (units + size - 1) / size;
+  size = (units + blocks - 1) / blocks;  // blocks of like size
+  if (units > size) size = round_up(size, multiple);
+  const int64_t panels_per_chunk = (panels + chunks - 1) / chunks;
+  return {size, (units + size - 1) / size, (panels + panels_per_chunk - 1) / panels_per_chunk, panels_per_chunk};
+}
+
+struct IntegerJob {
+  Pool* pool;
+  Bytes a;
+  const uint8_t* packed;
+  WeightsShape weights;
+  ConvShape shape;
+  int32_t zero_point;
+  Output out;
+  enum Reading { IN_PLACE, COPIED, LINES, LINES_IN_PLACE, GATHERED } reading;
+  Division division;  // of rows, or of lines: then `rows` and `blocks` count lines of one picture
+};
+
+inline bool is_linewise(const IntegerJob& job) { return job.reading == IntegerJob::LINES || job.reading == IntegerJob::LINES_IN_PLACE; }
+
+/** Bytes of scratch that `rows_of` needs for one task. */
+template <class A>
+inline int64_t rows_bytes(const IntegerJob& job, const Depth& depth) {
+  const ConvShape& s = job.shape;
+  switch (job.reading) {
+    case IntegerJob::COPIED:
+    case IntegerJob::GATHERED: return job.division.rows * depth.k * sizeof(A);
+    case IntegerJob::LINES: return height_needed(s, job.division.rows) * width_needed(s) * depth.channels * s.groups * sizeof(A);
+    default: return 0;
+  }
+}
+
+/** `height` lines of one picture from line y on with their padding, `width` pixels each from the left padding on. */
+template <class A>
+inline void carry_lines(const IntegerJob& job, const uint8_t* a, int64_t y, int64_t height, int64_t width, int64_t padded, A* to) {
+  const ConvShape& s = job.shape;
+  const int64_t c = s.in_channels, left = s.pad_left < width ? s.pad_left : width;
+  const int64_t inside = s.in_width < width - left ? s.in_width : width - left;
+  const int32_t zero = job.zero_point + carried_shift(A{}, job.a.is_signed);
+  for (int64_t i = 0; i < height; i++, to += width * padded) {
+    if (y + i < 0 || y + i >= s.in_height) {
+      fill(to, width * padded, zero);
+      continue;
+    }
+    fill(to, left * padded, zero);
+    carry_pixels(a + (y + i) * s.in_width * c, inside, c, padded, job.a.is_signed, to + left * padded);
+    fill(to + (left + inside) * padded, (width - left - inside) * padded, zero);
+  }
+}
+
+/** Patches of any geometry, row by row. */
+template <class A>
+inline void gather_rows(const IntegerJob& job, int64_t group, int64_t first, int64_t rows, const Depth& depth, A* to) {
+  const ConvShape& s = job.shape;
+  const int64_t c = job.weights.channels, k = job.weights.taps * c;
+  const int32_t zero = job.zero_point + carried_shift(A{}, job.a.is_signed);
+  const bool is_signed = job.a.is_signed;
+  const auto copy = [=](const uint8_t* from, A* at, int64_t n) { carry(from, n, is_signed, at); };
+  const auto pad = [=](A* at, int64_t n) { fill(at, n, zero); };
+  gather(job.a.data, s, c, group, first, 1, rows, to, depth.k, copy, pad);
+  for (int64_t r = 0; r < rows; r++, to += depth.k) {
+    // Patches are gathered dense; where weights have their channels padded, pixels move apart from the last one on.
+    if (depth.channels > c)
+      for (int64_t t = job.weights.taps - 1; t > 0; t--)
+        for (int64_t i = c - 1; i >= 0; i--) to[t * depth.channels + i] = to[t * c + i];
+    for (int64_t i = k; depth.channels == c && i < depth.k; i++) to[i] = 0;
+  }
+}
+
+/** The rows of block `block`, in `memory` where they cannot be read in place. */
+template <class A>
+inline Rows<A> rows_of(const IntegerJob& job, const Depth& depth, int64_t group, int64_t block, uint8_t* memory) {
+  const ConvShape& s = job.shape;
+  const Division& d = job.division;
+  A* to = reinterpret_cast<A*>(memory);
+  const int64_t c = s.in_channels;
+  if (is_linewise(job)) {
+    const int64_t batch = block / d.blocks, first = block % d.blocks * d.rows;
+    const int64_t lines = s.out_height - first < d.rows ? s.out_height - first : d.rows;
+    const int64_t y = first * s.stride_height - s.pad_top, pixel = depth.channels * s.groups;
+    const uint8_t* picture = job.a.data + batch * s.in_height * s.in_width * c;
+    if (job.reading == IntegerJob::LINES_IN_PLACE)
+      return {reinterpret_cast<const A*>(picture + y * s.in_width * c) + group * depth.channels, lines,
+              s.stride_height * s.in_width * c, s.out_width, s.stride_width * c};
+    const int64_t width = width_needed(s);
+    carry_lines(job, picture, y, height_needed(s, lines), width, pixel, to);
+    return {to + group * depth.channels, lines, s.stride_height * width * pixel, s.out_width, s.stride_width * pixel};
+  }
+  const int64_t m = positions_of(s), first = block * d.rows, rows = m - first < d.rows ? m - first : d.rows;
+  if (job.reading == IntegerJob::IN_PLACE) return {reinterpret_cast<const A*>(job.a.data + first * c), 1, 0, rows, c};
+  if (job.reading == IntegerJob::GATHERED) {
+    gather_rows(job, group, first, rows, depth, to);
+  } else if (depth.k == c) {
+    carry(job.a.data + first * c, rows * c, job.a.is_signed, to);
+  } else {
+    for (int64_t r = 0; r < rows; r++) {
+      carry(job.a.data + (first + r) * c, c, job.a.is_signed, to + r * depth.k);
+      for (int64_t i = c; i < depth.k; i++) to[r * depth.k + i] = 0;
+    }
+  }
+  return {to, 1, 0, rows, depth.k};
+}
+
+}  // namespace
+}  // namespace sq

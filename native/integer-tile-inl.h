@@ -1,0 +1,231 @@
+// Tiles of integer products: R rows times V vectors of columns, sums in registers, one epilogue.
+
+namespace sq {
+namespace {
+
+/** What the tiles of one panel share. A row is `lines` lines of `runs` runs of `steps` dots; skips in activations. */
+struct IntegerTile {
+  const uint8_t* weights;
+  int64_t lines, runs, steps, run_skip, line_skip;
+  int32_t drain;        // dots that a narrow sum can hold
+  int32_t offset[NR];   // bias and what zero point and carrier add
+  float multipliers[NR];
+  Output::Kind kind;
+  int32_t zero_point;
+  float low, high;
+  int columns;
+};
+
+inline int64_t output_bytes(const Output& out) { return out.kind == Output::BYTES ? 1 : 4; }
+
+/** Dots that sums of 16 bits hold: pairs of products of 255 and 2^(bits-1), this many times, stay below 2^15. */
+constexpr int32_t narrow_dots(int32_t bits) { return bits < 8 ? 1 << (7 - bits) : 1; }
+
+inline IntegerTile tile_for(const Output& out) {
+  IntegerTile tile;
+  tile.kind = out.kind;
+  tile.zero_point = out.zero_point;
+  tile.low = static_cast<float>(out.low - out.zero_point);
+  tile.high = static_cast<float>(out.high - out.zero_point);
+  return tile;
+}
+
+/** Offsets and multipliers of `columns` columns from n on; zero is the carried zero point, `padded` have their sums. */
+inline void set_columns(IntegerTile& tile, const Output& out, const uint8_t* sums, int64_t n, int columns, uint32_t zero,
+                        int padded = NR) {
+  tile.columns = columns;
+  for (int j = 0; j < padded; j++) {
+    const bool real = j < columns;
+    int32_t sum;
+    memcpy(&sum, sums + 4 * j, 4);
+    const uint32_t bias = real && out.bias ? static_cast<uint32_t>(out.bias[n + j]) : 0;
+    tile.offset[j] = static_cast<int32_t>(bias - zero * static_cast<uint32_t>(sum));
+    tile.multipliers[j] = real && out.multipliers ? out.multipliers[n + j] : 0;
+  }
+}
+
+inline VI rounded(VI sum, VF multipliers, VF low, VF high, VI zero_point) {
+  return vi_add(vi_round(vf_min(vf_max(vf_mul(vi_float(sum), multipliers), low), high)), zero_point);
+}
+
+/** V vectors of sums of one row to their place. */
+template <int V>
+SQ_INLINE void integer_store(const VI* sum, const IntegerTile& tile, uint8_t* out) {
+  if (tile.kind == Output::BYTES) {
+    const VF low = vf_set(tile.low), high = vf_set(tile.high);
+    const VI zero_point = vi_set(tile.zero_point);
+    VI q[V];
+#pragma GCC unroll 2
+    for (int v = 0; v < V; v++) q[v] = rounded(sum[v], vf_load(tile.multipliers + v * W), low, high, zero_point);
+    if (V == 2 && tile.columns == NR) return bytes_store_pair(out, out + W, q[0], q[V - 1]);
+#pragma GCC unroll 2
+    for (int v = 0; v < V; v++) bytes_store_n(out + v * W, q[v], tile.columns - v * W < W ? tile.columns - v * W : W);
+    return;
+  }
+#pragma GCC unroll 2
+  for (int v = 0; v < V; v++) {
+    const int n = tile.columns - v * W < W ? tile.columns - v * W : W;
+    if (tile.kind == Output::INT32)
+      vi_store_n(reinterpret_cast<int32_t*>(out) + v * W, sum[v], n);
+    else
+      vf_store_n(reinterpret_cast<float*>(out) + v * W, vf_mul(vi_float(sum[v]), vf_load(tile.multipliers + v * W)), n);
+  }
+}
+
+/** Three rows per pointer: base, base + lda, base + 2 * lda are addresses of one instruction. */
+constexpr int ROWS_PER_POINTER = 3;
+
+template <class D, int R, int V>
+struct IntegerSums {
+  using Activation = typename D::Activation;
+  static constexpr int POINTERS = (R + ROWS_PER_POINTER - 1) / ROWS_PER_POINTER;
+
+  VI sum[R][V];
+  const Activation* row[POINTERS];
+
+  SQ_INLINE IntegerSums(const Activation* a, int64_t lda) {
+#pragma GCC unroll 4
+    for (int i = 0; i < POINTERS; i++) row[i] = a + ROWS_PER_POINTER * i * lda;
+  }
+
+  SQ_INLINE void set(const int32_t* values) {
+#pragma GCC unroll 12
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
+      for (int v = 0; v < V; v++) sum[r][v] = values ? vi_load(values + v * W) : vi_set(0);
+  }
+
+  SQ_INLINE void move(int64_t by) {
+#pragma GCC unroll 4
+    for (int i = 0; i < POINTERS; i++) row[i] += by;
+  }
+
+  SQ_INLINE void dots(int64_t n, const uint8_t*& w, int64_t lda) {
+    for (int64_t i = 0; i < n; i++, w += V * D::STEP * W) {
+      typename D::Weights weights[V];
+#pragma GCC unroll 2
+      for (int v = 0; v < V; v++) weights[v] = D::weights(w + v * D::STEP * W);
+#pragma GCC unroll 12
+      for (int r = 0; r < R; r++) {
+        const auto x = D::activations(row[r / ROWS_PER_POINTER] + (r % ROWS_PER_POINTER) * lda);
+#pragma GCC unroll 2
+        for (int v = 0; v < V; v++) sum[r][v] = D::dot(sum[r][v], weights[v], x);
+      }
+      move(D::STEP);
+    }
+  }
+};
+
+/** lda in activations, ldc in bytes. */
+template <class D, int R, int V>
+void integer_tile(const typename D::Activation* a, int64_t lda, const IntegerTile& tile, uint8_t* out, int64_t ldc) {
+  IntegerSums<D, R, V> s(a, lda);
+  const uint8_t* w = tile.weights;
+  if constexpr (!D::NARROW) {
+    s.set(tile.offset);
+    for (int64_t line = 0; line < tile.lines; line++, s.move(tile.line_skip))
+      for (int64_t run = 0; run < tile.runs; run++, s.move(tile.run_skip)) s.dots(tile.steps, w, lda);
+#pragma GCC unroll 12
+    for (int r = 0; r < R; r++) integer_store<V>(s.sum[r], tile, out + r * ldc);
+  } else {
+    // Narrow sums are drained into wide ones in memory before they could overflow.
+    VI wide[R][V];
+    for (int r = 0; r < R; r++)
+      for (int v = 0; v < V; v++) wide[r][v] = vi_load(tile.offset + v * W);
+    s.set(nullptr);
+    const auto drain = [&]() SQ_INLINE_LAMBDA {
+#pragma GCC unroll 12
+      for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
+        for (int v = 0; v < V; v++) wide[r][v] = vi_add(wide[r][v], D::widen(s.sum[r][v]));
+      s.set(nullptr);
+    };
+    int64_t left = tile.drain;
+    for (int64_t line = 0; line < tile.lines; line++, s.move(tile.line_skip))
+      for (int64_t run = 0; run < tile.runs; run++, s.move(tile.run_skip))
+        for (int64_t at = 0; at < tile.steps;) {
+          const int64_t n = left < tile.steps - at ? left : tile.steps - at;
+          s.dots(n, w, lda);
+          at += n;
+          left -= n;
+          if (left > 0) continue;
+          drain();
+          left = tile.drain;
+        }
+    drain();
+#pragma GCC unroll 12
+    for (int r = 0; r < R; r++) integer_store<V>(wide[r], tile, out + r * ldc);
+  }
+}
+
+/** Few rows, one run: the planes of a full panel are decoded in registers and used at once, as memory delivers them. */
+template <class D, int BITS, int R>
+void planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile& tile, uint8_t* out, int64_t ldc) {
+  // One row has too few sums to hide the latency of a wide dot: even and odd steps sum apart.
+  constexpr int V = 2, U = R == 1 && !D::NARROW ? 2 : 1, STEPS = VECTORS_PER_CHUNK / V, BYTES = LINE * BITS;
+  constexpr int AHEAD = 8;  // chunks; what a core has under way towards the third cache
+  VI wide[R][V], sum[U][R][V];
+  const auto clear = [&]() SQ_INLINE_LAMBDA {
+#pragma GCC unroll 2
+    for (int u = 0; u < U; u++)
+#pragma GCC unroll 4
+      for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
+        for (int v = 0; v < V; v++) sum[u][r][v] = vi_set(0);
+  };
+  const auto drain = [&]() SQ_INLINE_LAMBDA {
+#pragma GCC unroll 2
+    for (int u = 0; u < U; u++)
+#pragma GCC unroll 4
+      for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
+        for (int v = 0; v < V; v++) wide[r][v] = vi_add(wide[r][v], D::widen(sum[u][r][v]));
+    clear();
+  };
+#pragma GCC unroll 4
+  for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
+    for (int v = 0; v < V; v++) wide[r][v] = vi_load(tile.offset + v * W);
+  clear();
+  static_assert(D::STEP == 4, "a vector of bytes holds four weights of each column");
+  constexpr int DRAIN = D::NARROW ? 1 << (7 - BITS) : STEPS;
+  const uint8_t* p = tile.weights;
+  int64_t left = tile.steps;
+  int held = 0;
+  const auto step = [&](int i, VB w0, VB w1) SQ_INLINE_LAMBDA {
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) {
+      const auto x = D::activations(a + r * lda + i * D::STEP);
+      sum[i % U][r][0] = D::dot(sum[i % U][r][0], D::from_bytes(w0), x);
+      sum[i % U][r][1] = D::dot(sum[i % U][r][1], D::from_bytes(w1), x);
+    }
+  };
+  for (; left >= STEPS; left -= STEPS, p += BYTES, a += STEPS * D::STEP) {
+#pragma GCC unroll 8
+    for (int i = 0; i < BITS; i++) prefetch(p + AHEAD * BYTES + i * LINE);
+#pragma GCC unroll 32
+    for (int i = 0; i < STEPS; i++) {
+      step(i, planes_vector<BITS>(p, V * i), planes_vector<BITS>(p, V * i + 1));
+      if (D::NARROW && DRAIN < STEPS && (i + 1) % DRAIN == 0) drain();
+    }
+    if (D::NARROW && DRAIN >= STEPS && ++held * STEPS >= DRAIN) {
+      drain();
+      held = 0;
+    }
+  }
+  drain();
+  uint8_t chunk[CHUNK];
+  for (int i = 0; left > 0; left--, i++) {
+    // The last, partial chunk, drained step by step. Bytes (8 bits) end where the panel ends.
+    if (i == 0 && BITS < 8) decode_chunks<BITS>(p, 1, chunk);
+    const uint8_t* w = (BITS < 8 ? chunk : p) + V * i * VECTOR;
+    step(0, vb_load(w), vb_load(w + VECTOR));
+    drain();
+    a += D::STEP;
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; r++) integer_store<V>(wide[r], tile, out + r * ldc);
+}
+
+}  // namespace
+}  // namespace sq

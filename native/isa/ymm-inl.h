@@ -1,0 +1,149 @@
+// 256-bit vectors with FMA and BMI2: what AVX2 and AVX-VNNI share. Included by isa/NAME.cpp, which adds its integer dots.
+#include <immintrin.h>
+#include <string.h>
+
+#include "../kernels.h"
+#include "../pool.h"
+
+namespace sq {
+namespace {
+
+constexpr bool FUSED = true;
+constexpr int W = 8, WD = 4, ROWS = 6;
+
+using VF = __m256;
+using VI = __m256i;
+using VD = __m256d;
+
+/** The first n lanes: all bits set. */
+inline VI lanes(int n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+inline VF vf_set(float x) { return _mm256_set1_ps(x); }
+inline VF vf_load(const float* p) { return _mm256_loadu_ps(p); }
+inline VF vf_load_n(const float* p, int n) { return _mm256_maskload_ps(p, lanes(n)); }
+inline void vf_store(float* p, VF x) { _mm256_storeu_ps(p, x); }
+inline void vf_store_n(float* p, VF x, int n) { _mm256_maskstore_ps(p, lanes(n), x); }
+/** Past the caches; p lies at a whole vector. Whoever reads it waits for stream_end. */
+inline void vf_stream(float* p, VF x) { _mm256_stream_ps(p, x); }
+inline void stream_end() { _mm_sfence(); }
+inline VF vf_add(VF a, VF b) { return _mm256_add_ps(a, b); }
+inline VF vf_mul(VF a, VF b) { return _mm256_mul_ps(a, b); }
+inline VF vf_muladd(VF a, VF b, VF c) { return _mm256_fmadd_ps(a, b, c); }
+/** min and max are b where a or b is NaN. */
+inline VF vf_min(VF a, VF b) { return _mm256_min_ps(a, b); }
+inline VF vf_max(VF a, VF b) { return _mm256_max_ps(a, b); }
+
+/** Asks for the cache line of p; any address will do. */
+inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+
+inline VD vd_set(double x) { return _mm256_set1_pd(x); }
+inline VD vd_load(const double* p) { return _mm256_loadu_pd(p); }
+inline VD vd_widen(const float* p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
+inline void vd_store(double* p, VD x) { _mm256_storeu_pd(p, x); }
+inline VD vd_add(VD a, VD b) { return _mm256_add_pd(a, b); }
+inline VD vd_sub(VD a, VD b) { return _mm256_sub_pd(a, b); }
+inline VD vd_mul(VD a, VD b) { return _mm256_mul_pd(a, b); }
+/** For exact products only, where fusing changes nothing. */
+inline VD vd_exact_muladd(VD a, VD b, VD c) { return _mm256_fmadd_pd(a, b, c); }
+
+inline VI vi_set(int32_t x) { return _mm256_set1_epi32(x); }
+inline VI vi_load(const int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const VI*>(p)); }
+inline void vi_store_n(int32_t* p, VI x, int n) {
+  if (n == W) return _mm256_storeu_si256(reinterpret_cast<VI*>(p), x);
+  _mm256_maskstore_epi32(p, lanes(n), x);
+}
+inline VI vi_add(VI a, VI b) { return _mm256_add_epi32(a, b); }
+inline VF vi_float(VI a) { return _mm256_cvtepi32_ps(a); }
+inline VI vi_round(VF x) { return _mm256_cvtps_epi32(x); }
+
+using VB = __m256i;
+inline VB vb_set(uint8_t x) { return _mm256_set1_epi8(static_cast<char>(x)); }
+inline VB vb_load(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const VB*>(p)); }
+inline void vb_store(uint8_t* p, VB x) { _mm256_storeu_si256(reinterpret_cast<VB*>(p), x); }
+inline VB vb_and(VB a, VB b) { return _mm256_and_si256(a, b); }
+inline VB vb_or(VB a, VB b) { return _mm256_or_si256(a, b); }
+inline VB vb_xor(VB a, VB b) { return _mm256_xor_si256(a, b); }
+inline VB vb_sub(VB a, VB b) { return _mm256_sub_epi8(a, b); }
+/** Shifts of 16-bit lanes; the caller masks what crosses bytes. */
+inline VB vb_right(VB x, int by) { return _mm256_srli_epi16(x, by); }
+inline VB vb_left(VB x, int by) { return _mm256_slli_epi16(x, by); }
+
+// Element by element: four vectors of floats beside one of bytes.
+inline VF vf_div(VF a, VF b) { return _mm256_div_ps(a, b); }
+/** n (<= W) bytes as int32 lanes, the rest zero. */
+inline VI bytes_widen(const uint8_t* p, int n, bool is_signed) {
+  uint64_t eight = 0;
+  if (n == W)
+    memcpy(&eight, p, W);
+  else
+    for (int i = 0; i < n; i++) eight |= uint64_t(p[i]) << (8 * i);
+  const __m128i x = _mm_cvtsi64_si128(int64_t(eight));
+  return is_signed ? _mm256_cvtepi8_epi32(x) : _mm256_cvtepu8_epi32(x);
+}
+/** As vf_stream. */
+inline void vb_stream(uint8_t* p, VB x) { _mm256_stream_si256(reinterpret_cast<VB*>(p), x); }
+/** Of unsigned bytes. */
+inline VB vb_max(VB a, VB b) { return _mm256_max_epu8(a, b); }
+/** The low bytes of rne(x) for |x| < 2^15, in order; NaN gives 0, the low byte of what its conversion gives. */
+inline VB vb_round(const VF (&x)[4]) {
+  const VI low = _mm256_set1_epi16(255);
+  const VI a = _mm256_packs_epi32(vi_round(x[0]), vi_round(x[1]));
+  const VI b = _mm256_packs_epi32(vi_round(x[2]), vi_round(x[3]));
+  const VI fours = _mm256_packus_epi16(_mm256_and_si256(a, low), _mm256_and_si256(b, low));
+  return _mm256_permutevar8x32_epi32(fours, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+/** The low bytes of W lanes each, to p and q. */
+inline void bytes_store_pair(uint8_t* p, uint8_t* q, VI x, VI y) {
+  const VI mask = _mm256_set1_epi32(0xff);
+  const VI words = _mm256_packus_epi32(_mm256_and_si256(x, mask), _mm256_and_si256(y, mask));
+  const VI bytes = _mm256_packus_epi16(words, words);
+  // Lanes hold x0..3 y0..3 and x4..7 y4..7.
+  const __m128i both = _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), both);
+  _mm_storeh_pd(reinterpret_cast<double*>(q), _mm_castsi128_pd(both));
+}
+inline void bytes_store_n(uint8_t* p, VI x, int n) {
+  const VI low_bytes = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12,
+                                        -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+  const VI halves = _mm256_shuffle_epi8(x, low_bytes);
+  const __m128i eight = _mm_unpacklo_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+  const uint64_t value = uint64_t(_mm_cvtsi128_si64(eight));
+  if (n == W)
+    memcpy(p, &value, W);
+  else
+    for (int i = 0; i < n; i++) p[i] = uint8_t(value >> (8 * i));
+}
+
+/** 8 bytes of each of four lines, side by side; the bits of `flip` flipped. */
+inline VI interleave_four(const uint8_t* const* line, uint8_t flip) {
+  const auto eight = [&](int i) { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(line[i])); };
+  const __m128i upper = _mm_unpacklo_epi8(eight(0), eight(1)), lower = _mm_unpacklo_epi8(eight(2), eight(3));
+  const VI all = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_unpacklo_epi16(upper, lower)), _mm_unpackhi_epi16(upper, lower), 1);
+  return _mm256_xor_si256(all, _mm256_set1_epi8(static_cast<char>(flip)));
+}
+
+inline VI four_bytes(const uint8_t* p) {
+  int32_t four;
+  memcpy(&four, p, sizeof four);
+  return _mm256_set1_epi32(four);
+}
+
+/** Unsigned activations times signed weights, four deep, as bytes. */
+struct BytesOfFour {
+  using Activation = uint8_t;
+  using Weights = VI;
+  static constexpr int STEP = 4;
+  static VI weights(const uint8_t* p) { return vb_load(p); }
+  static VI from_bytes(VB x) { return x; }
+  static VI activations(const uint8_t* p) { return four_bytes(p); }
+  static VI column(const uint8_t* p) { return vb_load(p); }
+  static void interleave(const uint8_t* const* line, bool is_signed, uint8_t* to) {
+    vb_store(to, interleave_four(line, is_signed ? 0x80 : 0));
+  }
+};
+
+}  // namespace
+}  // namespace sq
