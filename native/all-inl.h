@@ -12,13 +12,16 @@
 #include "lines-inl.h"
 #include "float-tile-inl.h"
 #include "float-depthwise-inl.h"
+#include "float-window-inl.h"
 #include "float-inl.h"
 #include "integer-tile-inl.h"
+#include "integer-pairs-inl.h"
 #include "integer-rows-inl.h"
 #include "integer-depthwise-inl.h"
 #include "integer-inl.h"
 #include "gram-inl.h"
 #include "hessian-inl.h"
+#include "peak-inl.h"
 
 namespace sq {
 
@@ -54,6 +57,9 @@ extern const Kernels SQ_KERNELS = {
     quantize_error,
     gram,
     round_with_hessian,
+    peak,
+    read,
+    copy,
 };
 
 }  // namespace sq

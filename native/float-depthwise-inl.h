@@ -1,5 +1,6 @@
-// Depthwise float convolution. One vector of channels at a time, a block of lines is copied side by side with its
-// padding written out: no edges, neighbouring pixels in neighbouring cache lines, whatever the number of channels.
+// Depthwise float convolution with any window. One vector of channels at a time, a block of lines is copied side by
+// side with its padding written out: no edges, neighbouring pixels in neighbouring cache lines, whatever the number
+// of channels. The common windows are in float-window-inl.h.
 
 namespace sq {
 namespace {
@@ -30,7 +31,7 @@ inline void copy_strip(const float* a, const ConvShape& s, int64_t y, int64_t he
 /** What the tiles of one strip share; `line` floats lie between lines of the strip. */
 struct DepthwiseTile {
   const float* weights;
-  int64_t padded, line, step, column, ldc;
+  int64_t line, step, column, ldc;
   int32_t kernel_height, kernel_width;
   VF bias, low, high;
   int lanes;
@@ -47,7 +48,7 @@ void float_depthwise(const float* a, const DepthwiseTile& tile, float* out) {
   const float* w = tile.weights;
   for (int32_t ky = 0; ky < tile.kernel_height; ky++, a += tile.line) {
     const float* from = a;
-    for (int32_t kx = 0; kx < tile.kernel_width; kx++, from += tile.column, w += tile.padded) {
+    for (int32_t kx = 0; kx < tile.kernel_width; kx++, from += tile.column, w += W) {
       const VF weights = vf_load(w);
 #pragma GCC unroll 8
       for (int i = 0; i < P; i++) acc[i] = vf_muladd(vf_load(from + i * step), weights, acc[i]);
@@ -91,7 +92,6 @@ void float_depthwise_task(const void* context, int64_t task, int thread) {
   if (!strip) return;
   const int64_t tiles = (s.out_width + PIXELS - 1) / PIXELS;
   DepthwiseTile tile;
-  tile.padded = padded_columns(c);
   tile.line = s.dilation_height * l.width * W;
   tile.step = s.stride_width * W;
   tile.column = s.dilation_width * W;
@@ -103,7 +103,7 @@ void float_depthwise_task(const void* context, int64_t task, int thread) {
   tile.high = vf_set(job.high);
   for (int64_t at = 0; at < c; at += W) {
     tile.lanes = static_cast<int>(c - at < W ? c - at : W);
-    tile.weights = job.packed + at;
+    tile.weights = job.packed + at * s.kernel_height * s.kernel_width;
     tile.bias = job.bias ? vf_load_n(job.bias + at, tile.lanes) : vf_set(0);
     const float* a = job.a + batch * s.in_height * s.in_width * c + at;
     (tile.lanes == W ? copy_strip<true> : copy_strip<false>)(a, s, first * s.stride_height - s.pad_top, height, l.width, tile.lanes, strip);

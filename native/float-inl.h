@@ -4,34 +4,40 @@
 namespace sq {
 namespace {
 
+/** Rows are fetched this far ahead, and at least a tile: far enough for the latency of memory. */
+constexpr int64_t REACH = 1024;
+
+inline int64_t reach_of(int64_t lda) { return (REACH + ROWS * lda - 1) / (ROWS * lda) * ROWS * lda; }
+
 void float_task(const void* context, int64_t task, int thread) {
   const FloatJob& job = *static_cast<const FloatJob*>(context);
   const Division& d = job.division;
   const int64_t chunk = task % d.chunks, block = task / d.chunks % d.blocks, group = task / d.chunks / d.blocks;
   const int64_t m = positions_of(job.shape), first = block * d.rows;
-  const int64_t rows = m - first < d.rows ? m - first : d.rows;
+  const int64_t count = m - first < d.rows ? m - first : d.rows;
   const int64_t k = int64_t(job.weights.taps) * job.weights.channels;
-  const int64_t columns = job.weights.out_channels / job.weights.groups;
   const float* a = job.a + first * job.shape.in_channels + group * job.weights.channels;
   int64_t lda = job.shape.in_channels;
   if (!job.in_place) {
-    float* rows_of_a = static_cast<float*>(job.pool->scratch(thread, sizeof(float) * d.rows * k));
-    if (!rows_of_a) return;
-    gather(job.a, job.shape, job.weights.channels, group, first, 1, rows, rows_of_a, k, copy_floats, zero_floats);
-    a = rows_of_a;
+    float* patches = static_cast<float*>(job.pool->scratch(thread, sizeof(float) * d.rows * k));
+    if (!patches) return;
+    gather(job.a, job.shape, job.weights.channels, group, first, 1, count, patches, k, copy_floats, zero_floats);
+    a = patches;
     lda = k;
   }
-  const int64_t last = (chunk + 1) * d.panels_per_chunk;
-  for (int64_t index = chunk * d.panels_per_chunk; index < last && index < panel_count(columns); index++) {
-    const Panel panel = panel_at(index, columns);
-    const FloatTile tile = float_tile_at(job, group, panel);
-    float* out = job.out + first * job.weights.out_channels + group * columns + panel.first;
-    for (int64_t r = 0; r < rows; r += ROWS) {
-      const int count = static_cast<int>(rows - r < ROWS ? rows - r : ROWS);
-      const FloatTileCall call = panel.vectors == 2 ? float_tile_of<2>(count) : float_tile_of<1>(count);
-      call(a + r * lda, lda, tile, out + r * job.weights.out_channels, job.weights.out_channels);
-    }
-  }
+  FloatTile tile;
+  tile.runs = 1;
+  tile.run = k;
+  tile.skip = 0;
+  tile.advance = lda;
+  const int64_t columns = job.weights.out_channels / job.weights.groups;
+  float* out = job.out + first * job.weights.out_channels + group * columns;
+  float_product(job, group, chunk * d.panels_per_chunk, (chunk + 1) * d.panels_per_chunk, count, tile,
+                job.in_place ? reach_of(lda) : 0,
+                [=](int64_t row, int n, const float** rows) {
+                  for (int i = 0; i < n; i++) rows[i] = a + (row + i) * lda;
+                },
+                out);
   if (job.streams) stream_end();
 }
 
@@ -53,25 +59,24 @@ void float_lines_task(const void* context, int64_t task, int thread) {
     pad_lines(job.a + batch * s.in_height * s.in_width * c, s, y, height, l.width, padded);
     a = padded;
   }
-  const int64_t ldc = job.weights.out_channels, step = s.stride_width * c;
-  const int64_t tiles = (s.out_width + ROWS - 1) / ROWS, last = (chunk + 1) * l.panels_per_chunk;
-  for (int64_t index = chunk * l.panels_per_chunk; index < last && index < panel_count(ldc); index++) {
-    const Panel panel = panel_at(index, ldc);
-    FloatTile tile = float_tile_at(job, 0, panel);
-    tile.runs = s.kernel_height;
-    tile.run = s.kernel_width * c;
-    tile.skip = s.dilation_height * width - tile.run;
-    for (int64_t line = 0; line < lines; line++) {
-      const float* from = a + line * s.stride_height * width;
-      float* out = job.out + (batch * s.out_height + first + line) * s.out_width * ldc + panel.first;
-      for (int64_t i = 0, ox = 0; i < tiles; i++) {
-        const int count = static_cast<int>((s.out_width - ox) / (tiles - i));  // tiles of like size
-        const FloatTileCall call = panel.vectors == 2 ? float_tile_of<2>(count) : float_tile_of<1>(count);
-        call(from + ox * step, step, tile, out + ox * ldc, ldc);
-        ox += count;
-      }
-    }
-  }
+  FloatTile tile;
+  tile.runs = s.kernel_height;
+  tile.run = s.kernel_width * c;
+  tile.skip = s.dilation_height * width - tile.run;
+  tile.advance = 0;
+  const int64_t line = s.stride_height * width, step = s.stride_width * c;
+  const int32_t pixels = s.out_width;
+  float* out = job.out + (batch * s.out_height + first) * pixels * job.weights.out_channels;
+  float_product(job, 0, chunk * l.panels_per_chunk, (chunk + 1) * l.panels_per_chunk, lines * pixels, tile,
+                0,
+                [=](int64_t row, int n, const float** rows) {
+                  int32_t oy = static_cast<int32_t>(row) / pixels, ox = static_cast<int32_t>(row) - oy * pixels;
+                  for (int i = 0; i < n; i++) {
+                    rows[i] = a + oy * line + ox * step;
+                    if (++ox == pixels) ox = 0, oy++;
+                  }
+                },
+                out);
   if (job.streams) stream_end();
 }
 
@@ -84,8 +89,9 @@ void float_conv(Pool& pool, const float* a, const uint8_t* packed, const Weights
   const double work = double(m) * double(k) * weights.out_channels;
   const int threads = work < PARALLEL_WORK ? 1 : pool.threads();
   if (is_depthwise(weights)) {
-    job.lines = divide_lines(shape, 1, W * sizeof(float), STRIP_BYTES, threads);
-    pool.run(shape.batch * job.lines.blocks, work, float_depthwise_task, &job);
+    const FloatWindow window = float_window_of(shape);
+    job.lines = divide_lines(shape, 1, W * sizeof(float), window ? shape.in_height * width_needed(shape) * W * sizeof(float) : STRIP_BYTES, threads);
+    pool.run(shape.batch * job.lines.blocks, work, window ? float_window_task : float_depthwise_task, &job);
     return;
   }
   const int64_t panels = panel_count(weights.out_channels / weights.groups);

@@ -5,9 +5,17 @@
 
 namespace sq {
 
-/** Below this many multiply-adds waking a thread costs more than it saves. */
+/** Below this many multiply-adds waking a thread costs more than it saves; fuzzing divides small work too. */
+#if defined(SQ_FUZZ)
+constexpr double PARALLEL_WORK = 1;
+#else
 constexpr double PARALLEL_WORK = 2e6;
+#endif
 
+/**
+ * One thread at a time may give work, or end the pool; which one does not matter. Threads start when they are first
+ * needed and end with the pool.
+ */
 class Pool {
  public:
   using Body = void (*)(const void* context, int64_t task, int thread);
@@ -18,6 +26,9 @@ class Pool {
   Pool& operator=(const Pool&) = delete;
 
   int threads() const;
+
+  /** Ends the threads; what is run afterwards runs on the caller's. */
+  void end();
 
   /**
    * Calls body(context, task, thread) for every task below `tasks`, in any order, on up to `threads` threads,

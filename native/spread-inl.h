@@ -3,25 +3,25 @@
 namespace sq {
 namespace {
 
-/** Bytes of a vector of them: as many as four vectors of floats have elements. */
-constexpr int WB = sizeof(VB);
-
+#if defined(SQ_FUZZ)  // small arrays go the ways of large ones
+constexpr int64_t STREAM_BYTES = 1024, SPREAD = 64;
+#else
 /** Outputs of this size would push themselves out of the last cache: they go past it. */
 constexpr int64_t STREAM_BYTES = 16 << 20;
-
 /** Elements per task: both sides of a task lie in the second cache, and handing one out costs nothing beside it. */
 constexpr int64_t SPREAD = 32 * 1024;
+#endif
 /** What an element costs beside a multiply-add of a product: most of these verbs wait for memory. */
 constexpr double ELEMENT_WORK = 8;
 
-/** How far before its use memory is asked for: what arrives while it answers. Lines that lie further are forgotten. */
-constexpr int AHEAD = 4096, CACHE_LINE = 64;
-
-/** Asks for the BYTES that lie AHEAD behind the next ones. Loops with more to do than load keep too few loads under way. */
+/** Bytes: as far ahead as memory takes to answer. */
+constexpr int64_t AHEAD = 4096;
+constexpr int LINE_BYTES = 64;
+/** Asks for what lies AHEAD of the next BYTES: loops with more to do than load keep too few loads under way. */
 template <int BYTES>
 inline void fetch_ahead(const void* p) {
 #pragma GCC unroll 16
-  for (int i = 0; i < BYTES; i += CACHE_LINE) prefetch(static_cast<const char*>(p) + AHEAD + i);
+  for (int i = 0; i < BYTES; i += LINE_BYTES) prefetch(static_cast<const char*>(p) + AHEAD + i);
 }
 
 /** body(first, last) over ranges that together are [0, n), SPREAD long, the last up to twice as long (or all of n). */

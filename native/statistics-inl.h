@@ -170,7 +170,7 @@ double squared_error(const float* a, const float* b, int64_t n) {
 template <bool DIVIDES>
 inline void nearest_levels(const Quotient& quotient, const float* x, int64_t count, float* nearest) {
   fill(nearest, 0, count, false, [&](int64_t i, int lanes) {
-    return vf_mul(vi_float(vi_round(quotient.of<DIVIDES>(load(x + i, lanes)))), quotient.divisor);
+    return vf_mul(vf_round(quotient.of<DIVIDES>(load(x + i, lanes))), quotient.divisor);
   });
 }
 

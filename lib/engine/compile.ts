@@ -13,7 +13,8 @@ import type { Compile, CompileOptions, Executor } from './engine.ts';
 import { Model } from './model.ts';
 import type { Plan, PlanPort } from './plan.ts';
 import { batchOf, type Feeds, planFor } from './planning.ts';
-import { forget, type Stored } from './storage.ts';
+import { isSampleWise, samplesAtOnce, sliceOf, wholeOf } from './slices.ts';
+import { forget, type Stored, sizeOf } from './storage.ts';
 
 /** Plans kept: enough for the prefix and suffix of every layer of a deep network. */
 const PLAN_LIMIT = 512;
@@ -39,6 +40,8 @@ class PlannedExecutor implements Executor {
   readonly #kernels: Kernels;
   readonly #quantization: Quantization | undefined;
   readonly #plans = new Map<string, Plan>();
+  /** Per plan of a whole batch, how many samples run at a time. */
+  readonly #counts = new Map<string, number>();
   readonly #types = new Map<number, ReadonlyMap<string, StaticType>>();
   /** The one piece of arena that all plans share, grown to the largest. */
   #region: Region | null = null;
@@ -55,6 +58,59 @@ class PlannedExecutor implements Executor {
   }
 
   run(feeds: Feeds, fetches: readonly string[], into?: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
+    const batch = batchOf(this.graph, feeds);
+    const count = this.#samplesAtOnce(batch, feeds, fetches);
+    if (count === batch || !this.#fits(batch, feeds, into)) return this.#runWhole(feeds, fetches, into);
+    const results = new Map<string, Tensor>();
+    for (let first = 0; first < batch; first += count) {
+      const some = Math.min(count, batch - first);
+      const part = ([name, tensor]: [string, Tensor]): [string, Tensor] => [
+        name,
+        sliceOf(tensor, batch, first, some),
+      ];
+      const room = first === 0 ? into : results;
+      const partRoom = room && new Map([...room].map(part));
+      const parts = this.#runWhole(new Map([...feeds].map(part)), fetches, partRoom);
+      for (const [name, tensor] of parts) {
+        if (results.has(name)) continue;
+        const whole = into?.get(name) ?? wholeOf(tensor, batch);
+        if (!into?.has(name))
+          (sliceOf(whole, batch, 0, some).data as Float32Array).set(tensor.data as Float32Array);
+        results.set(name, whole);
+      }
+    }
+    return results;
+  }
+
+  /** How many samples of the batch to run at a time. */
+  #samplesAtOnce(batch: number, feeds: Feeds, fetches: readonly string[]): number {
+    if (batch < 2) return batch;
+    const key = keyOf(batch, feeds, fetches);
+    let count = this.#counts.get(key);
+    if (count === undefined) {
+      count = samplesAtOnce(batch, this.#plan(feeds, fetches).planned);
+      const [all, some] = [this.#typesOf(batch), this.#typesOf(count)];
+      if (!isSampleWise(this.graph, feeds, fetches, [batch, all], [count, some])) count = batch;
+      if (this.#counts.size >= PLAN_LIMIT) this.#counts.clear();
+      this.#counts.set(key, count);
+    }
+    return count;
+  }
+
+  /** Whether all tensors are as long as they should be; the whole run tells what is wrong with one that is not. */
+  #fits(batch: number, feeds: Feeds, into: ReadonlyMap<string, Tensor> | undefined): boolean {
+    const types = this.#typesOf(batch);
+    return [...feeds, ...(into ?? [])].every(([name, { shape, data }]) => {
+      const expected = types.get(name)?.shape;
+      return expected && String(shape) === String(expected) && data.length === sizeOf(expected);
+    });
+  }
+
+  #runWhole(
+    feeds: Feeds,
+    fetches: readonly string[],
+    into: ReadonlyMap<string, Tensor> | undefined,
+  ): Map<string, Tensor> {
     const plan = this.#plan(feeds, fetches);
     for (const { name, stored, type } of plan.feeds) feed(name, stored, type, feeds.get(name)!);
     this.#place(plan);
@@ -70,8 +126,7 @@ class PlannedExecutor implements Executor {
 
   #plan(feeds: Feeds, fetches: readonly string[]): Plan {
     const batch = batchOf(this.graph, feeds);
-    const fed = [...feeds].map(([name, { dtype }]) => `${name}\t${dtype}`);
-    const key = [batch, ...fed, '', ...fetches].join('\n');
+    const key = keyOf(batch, feeds, fetches);
     let plan = this.#plans.get(key);
     if (plan) this.#plans.delete(key);
     else plan = planFor(this.#model, this.#typesOf(batch), feeds, fetches);
@@ -139,6 +194,12 @@ class PlannedExecutor implements Executor {
     this.#plans.clear();
     this.#model.dispose();
   }
+}
+
+/** What a plan is made for. */
+function keyOf(batch: number, feeds: Feeds, fetches: readonly string[]): string {
+  const fed = [...feeds].map(([name, { dtype }]) => `${name}\t${dtype}`);
+  return [batch, ...fed, '', ...fetches].join('\n');
 }
 
 /** Lends the caller's tensor to the plan. */
