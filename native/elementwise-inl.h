@@ -5,7 +5,7 @@ namespace {
 
 void add(Pool& pool, const float* a, const float* b, int64_t n, float low, float high, float* out) {
   const VF least = vf_set(low), most = vf_set(high);
-  const bool streams = n * 4 > STREAM_BYTES && out != a && out != b;  // in place, its lines are there already
+  const bool streams = n * 4 >= STREAM_BYTES && out != a && out != b;  // in place, its lines are there already
   spread(pool, n, [=](int64_t first, int64_t last) {
     fill(out, first, last, streams, [=](int64_t i, int lanes) {
       return vf_min(vf_max(vf_add(load(a + i, lanes), load(b + i, lanes)), least), most);
@@ -15,7 +15,7 @@ void add(Pool& pool, const float* a, const float* b, int64_t n, float low, float
 
 void clamp(Pool& pool, const float* x, int64_t n, float low, float high, float* out) {
   const VF least = vf_set(low), most = vf_set(high);
-  const bool streams = n * 4 > STREAM_BYTES && out != x;
+  const bool streams = n * 4 >= STREAM_BYTES && out != x;
   spread(pool, n, [=](int64_t first, int64_t last) {
     fill(out, first, last, streams, [=](int64_t i, int lanes) {
       return vf_min(vf_max(load(x + i, lanes), least), most);

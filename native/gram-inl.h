@@ -4,8 +4,10 @@
 namespace sq {
 namespace {
 
-constexpr int STRIP = 2 * WD;       // columns of a strip: patches lie as [strip][position][STRIP]
-constexpr int GRAM_ROWS = WD;       // rows of a tile; STRIP is a multiple
+/** Vectors of a tile's columns: with its rows as many sums as keep fused multiply-adds from waiting for each other. */
+constexpr int GRAM_VECTORS = WD == 4 ? 3 : 2;
+constexpr int STRIP = GRAM_VECTORS * WD;  // columns of a strip: patches lie as [strip][position][STRIP]
+constexpr int GRAM_ROWS = WD;             // rows of a tile; STRIP is a multiple
 /** Patches per round: enough to pay for reading and writing the matrix, few enough to stay in cache. */
 constexpr int64_t ROUND_BYTES = 2 * 1024 * 1024;
 constexpr int64_t FEWEST_PATCHES = 32, MOST_PATCHES = 512;
@@ -40,33 +42,32 @@ void gram_gather_task(const void* context, int64_t task, int thread) {
     for (int64_t r = 0; r < rows; r++) {
       double* to = job.patches + (strip * job.count + first + r) * STRIP;
       const float* from = patch + r * padded + strip * STRIP;
-      vd_store(to, vd_widen(from));
-      vd_store(to + WD, vd_widen(from + WD));
+      for (int v = 0; v < STRIP; v += WD) vd_store(to + v, vd_widen(from + v));
     }
 }
 
 /** GRAM_ROWS x STRIP entries over all positions of the round. */
 inline void gram_tile(const double* rows, const double* columns, int64_t count, double* tile, int64_t ld) {
-  VD acc[GRAM_ROWS][2];
+  VD acc[GRAM_ROWS][GRAM_VECTORS];
 #pragma GCC unroll 8
-  for (int r = 0; r < GRAM_ROWS; r++) {
-    acc[r][0] = vd_load(tile + r * ld);
-    acc[r][1] = vd_load(tile + r * ld + WD);
-  }
+  for (int r = 0; r < GRAM_ROWS; r++)
+#pragma GCC unroll 3
+    for (int v = 0; v < GRAM_VECTORS; v++) acc[r][v] = vd_load(tile + r * ld + v * WD);
   for (int64_t i = 0; i < count; i++, rows += STRIP, columns += STRIP) {
-    const VD left = vd_load(columns), right = vd_load(columns + WD);
+    VD y[GRAM_VECTORS];
+#pragma GCC unroll 3
+    for (int v = 0; v < GRAM_VECTORS; v++) y[v] = vd_load(columns + v * WD);
 #pragma GCC unroll 8
     for (int r = 0; r < GRAM_ROWS; r++) {
       const VD x = vd_set(rows[r]);
-      acc[r][0] = vd_exact_muladd(x, left, acc[r][0]);
-      acc[r][1] = vd_exact_muladd(x, right, acc[r][1]);
+#pragma GCC unroll 3
+      for (int v = 0; v < GRAM_VECTORS; v++) acc[r][v] = vd_exact_muladd(x, y[v], acc[r][v]);
     }
   }
 #pragma GCC unroll 8
-  for (int r = 0; r < GRAM_ROWS; r++) {
-    vd_store(tile + r * ld, acc[r][0]);
-    vd_store(tile + r * ld + WD, acc[r][1]);
-  }
+  for (int r = 0; r < GRAM_ROWS; r++)
+#pragma GCC unroll 3
+    for (int v = 0; v < GRAM_VECTORS; v++) vd_store(tile + r * ld + v * WD, acc[r][v]);
 }
 
 /** One strip of rows against all strips from the diagonal on (or all, where the matrix was not symmetric). */

@@ -9,10 +9,11 @@ constexpr uint64_t EVERY_BYTE = 0x0101010101010101u;
 
 /** The low `bits` bits of each of eight bytes, side by side. */
 inline uint64_t gather_bits(uint64_t eight, int32_t bits) {
-  eight &= EVERY_BYTE * ((1u << bits) - 1);
+  const uint64_t low = EVERY_BYTE * ((1u << bits) - 1);
 #if defined(__BMI2__)
-  return _pext_u64(eight, EVERY_BYTE * ((1u << bits) - 1));
+  return _pext_u64(eight, low);
 #else
+  eight &= low;
   // Neighbours join: two of 8 bits, two of 16, two of 32.
   eight = (eight & 0x00ff00ff00ff00ffu) | (eight >> 8 & 0x00ff00ff00ff00ffu) << bits;
   eight = (eight & 0x0000ffff0000ffffu) | (eight >> 16 & 0x0000ffff0000ffffu) << (2 * bits);
@@ -64,19 +65,27 @@ inline void write_eight(uint8_t* p, uint64_t value) {
 #endif
 }
 
-/** n values from a whole byte of the packed form on. Eight bytes are written where `bits` are meant: later ones follow. */
+/** Groups of the first n values whose eight bytes of packed form, of which `bits` are theirs, lie inside it. */
+inline int64_t whole_groups(int64_t n, int32_t bits) {
+  const int64_t inside = (n * bits + 7) / 8 - GROUP;
+  const int64_t groups = inside < 0 ? 0 : inside / bits + 1;
+  return groups < n / GROUP ? groups : n / GROUP;
+}
+
+/** n values from a whole byte of the packed form on. */
 inline void pack_range(const uint8_t* q, int64_t n, int32_t bits, uint8_t* packed) {
-  const uint8_t* end = packed + (n * bits + 7) / 8;
-  int64_t i = 0;
-  for (; i + GROUP <= n && end - packed >= GROUP; i += GROUP, packed += bits)
-    write_eight(packed, gather_bits(read_eight(q + i), bits));
-  for (; i + GROUP <= n; i += GROUP, packed += bits) write_bytes(packed, gather_bits(read_eight(q + i), bits), bits);
-  if (i < n) write_bytes(packed, gather_bits(read_bytes(q + i, n - i), bits), ((n - i) * bits + 7) / 8);
+  const int64_t whole = whole_groups(n, bits) * GROUP;
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < whole; i += GROUP, packed += bits) write_eight(packed, gather_bits(read_eight(q + i), bits));
+  for (int64_t i = whole; i < n; i += GROUP, packed += bits) {
+    const int64_t count = n - i < GROUP ? n - i : GROUP;
+    write_bytes(packed, gather_bits(read_bytes(q + i, count), bits), (count * bits + 7) / 8);
+  }
 }
 
 void pack(Pool& pool, const uint8_t* q, int64_t n, int32_t bits, uint8_t* packed) {
-  if (bits == 8) return spread(pool, n, [=](int64_t first, int64_t last) { memcpy(packed + first, q + first, static_cast<size_t>(last - first)); });
   spread(pool, n, [=](int64_t first, int64_t last) {
+    if (bits == 8) return static_cast<void>(memcpy(packed + first, q + first, static_cast<size_t>(last - first)));
     pack_range(q + first, last - first, bits, packed + first / GROUP * bits);
   });
 }
@@ -89,17 +98,18 @@ inline void unpack_range(const uint8_t* packed, int64_t n, int32_t bits, uint8_t
     const uint64_t eight = scatter_bits(stream, bits);
     return SIGNED ? eight | (eight & sign) * above : eight;
   };
-  const uint8_t* end = packed + (n * bits + 7) / 8;
-  int64_t i = 0;
-  for (; i + GROUP <= n && end - packed >= GROUP; i += GROUP, packed += bits) write_eight(q + i, values(read_eight(packed)));
-  for (; i + GROUP <= n; i += GROUP, packed += bits) write_eight(q + i, values(read_bytes(packed, bits)));
-  if (i < n) write_bytes(q + i, values(read_bytes(packed, ((n - i) * bits + 7) / 8)), n - i);
+  const int64_t whole = whole_groups(n, bits) * GROUP;
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < whole; i += GROUP, packed += bits) write_eight(q + i, values(read_eight(packed)));
+  for (int64_t i = whole; i < n; i += GROUP, packed += bits) {
+    const int64_t count = n - i < GROUP ? n - i : GROUP;
+    write_bytes(q + i, values(read_bytes(packed, (count * bits + 7) / 8)), count);
+  }
 }
 
 void unpack(Pool& pool, const uint8_t* packed, int32_t bits, Bytes q) {
-  if (bits == 8)
-    return spread(pool, q.length, [=](int64_t first, int64_t last) { memcpy(q.data + first, packed + first, static_cast<size_t>(last - first)); });
   spread(pool, q.length, [=](int64_t first, int64_t last) {
+    if (bits == 8) return static_cast<void>(memcpy(q.data + first, packed + first, static_cast<size_t>(last - first)));
     const uint8_t* from = packed + first / GROUP * bits;
     q.is_signed ? unpack_range<true>(from, last - first, bits, q.data + first)
                 : unpack_range<false>(from, last - first, bits, q.data + first);

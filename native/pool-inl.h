@@ -127,7 +127,7 @@ void quantized_max_pool(Pool& pool, const uint8_t* a, const ConvShape& s, uint8_
 
 /** All pixels of one picture for WB channels, or for `count` < WB of them. */
 inline void average_bytes(const uint8_t* a, int64_t pixels, int64_t channels, int64_t count, int32_t zero_point,
-                          float multiplier, float least, float most, uint8_t zero_out, uint8_t* out) {
+                          float multiplier, float least, float most, int32_t zero_out, uint8_t* out) {
   const VI start = vi_set(static_cast<int32_t>(-pixels * zero_point));
   VI sums[4] = {start, start, start, start};
   for (int64_t p = 0; p < pixels; p++)
@@ -141,7 +141,7 @@ inline void average_bytes(const uint8_t* a, int64_t pixels, int64_t channels, in
   for (int j = 0; j < 4; j++)
     scaled[j] = vf_min(vf_set(most), vf_max(vf_set(least), vf_mul(vi_float(sums[j]), vf_set(multiplier))));
   uint8_t bytes[WB];
-  vb_store(bytes, vb_add(vb_round(scaled), vb_set(zero_out)));
+  vb_store(bytes, vb_sub(vb_round(scaled), vb_set(static_cast<uint8_t>(-zero_out))));
   memcpy(out, bytes, static_cast<size_t>(count));
 }
 
@@ -153,7 +153,7 @@ void quantized_global_average(Pool& pool, const uint8_t* a, int64_t batch, int64
     const uint8_t* from = a + b * pixels * channels;
     uint8_t* to = out + b * channels;
     const auto block = [=](int64_t c, int64_t count) {
-      average_bytes(from + c, pixels, channels, count, zero_point, multiplier, least, most, static_cast<uint8_t>(zero_out), to + c);
+      average_bytes(from + c, pixels, channels, count, zero_point, multiplier, least, most, zero_out, to + c);
     };
     if (!in_steps(0, channels, WB, [=](int64_t c) { block(c, WB); })) block(0, channels);
   };

@@ -59,13 +59,13 @@ inline void quantize_few(const float* x, int64_t n, float scale, int32_t zero_po
 }
 
 template <bool DIVIDES, bool STREAMS>
-inline void quantize_range(const Quotient& quotient, VB zero, const float* x, int64_t first, int64_t last, uint8_t* q) {
+inline void quantize_range(const Quotient& quotient, VB negative_zero, const float* x, int64_t first, int64_t last, uint8_t* q) {
   const auto step = [=](int64_t i) {
     fetch_ahead<4 * WB>(x + i);
     VF levels[4];
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++) levels[j] = quotient.of<DIVIDES>(vf_load(x + i + j * W));
-    return vb_add(vb_round(levels), zero);
+    return vb_sub(vb_round(levels), negative_zero);
   };
   const auto store = [=](int64_t i) { vb_store(q + i, step(i)); };
   if (STREAMS) {
@@ -86,22 +86,25 @@ inline void quantize_span(const float* x, int64_t first, int64_t last, float sca
   if (last - first < WB || zero_point < low || zero_point > high)
     return quantize_few(x + first, last - first, scale, zero_point, low, high, q + first);
   const Quotient quotient(scale, static_cast<float>(low - zero_point), static_cast<float>(high - zero_point));
-  const VB zero = vb_set(static_cast<uint8_t>(zero_point));
+  const VB negative_zero = vb_set(static_cast<uint8_t>(-zero_point));
   if (streams && last - first >= 2 * WB)
-    quotient.divides ? quantize_range<true, true>(quotient, zero, x, first, last, q)
-                     : quantize_range<false, true>(quotient, zero, x, first, last, q);
+    quotient.divides ? quantize_range<true, true>(quotient, negative_zero, x, first, last, q)
+                     : quantize_range<false, true>(quotient, negative_zero, x, first, last, q);
   else
-    quotient.divides ? quantize_range<true, false>(quotient, zero, x, first, last, q)
-                     : quantize_range<false, false>(quotient, zero, x, first, last, q);
+    quotient.divides ? quantize_range<true, false>(quotient, negative_zero, x, first, last, q)
+                     : quantize_range<false, false>(quotient, negative_zero, x, first, last, q);
 }
 
 void quantize(Pool& pool, const float* x, int64_t n, float scale, int32_t zero_point, int32_t low, int32_t high,
               uint8_t* q) {
-  const bool streams = n > STREAM_BYTES;
+  const bool streams = n >= STREAM_BYTES;
   spread(pool, n, [=](int64_t first, int64_t last) {
     quantize_span(x, first, last, scale, zero_point, low, high, streams, q);
   });
 }
+
+/** Shorter rows are not worth the lines that streams leave half written at both ends. */
+constexpr int64_t LONG_ROW = 4096;
 
 /** span(first, last, channel) over the parts of [0, n) that share a channel, `inner` elements each. */
 template <class Span>
@@ -122,7 +125,7 @@ inline void spread_channels(Pool& pool, int64_t n, int64_t channels, int64_t inn
  */
 struct ChannelTable {
   float *scale, *least, *most;
-  uint8_t* zero;
+  uint8_t* negative_byte;
   int32_t* negative_zero;
 
   ChannelTable(Pool& pool, const float* scales, const int32_t* zero_points, int64_t channels, int32_t low, int32_t high) {
@@ -132,12 +135,12 @@ struct ChannelTable {
     least = scale + length;
     most = least + length;
     negative_zero = reinterpret_cast<int32_t*>(most + length);
-    zero = reinterpret_cast<uint8_t*>(negative_zero + length);
+    negative_byte = reinterpret_cast<uint8_t*>(negative_zero + length);
     for (int64_t i = 0, c = 0; i < length; i++, c = c + 1 == channels ? 0 : c + 1) {
       scale[i] = scales[c];
       least[i] = static_cast<float>(low - zero_points[c]);
       most[i] = static_cast<float>(high - zero_points[c]);
-      zero[i] = static_cast<uint8_t>(zero_points[c]);
+      negative_byte[i] = static_cast<uint8_t>(-zero_points[c]);
       negative_zero[i] = -zero_points[c];
     }
   }
@@ -145,7 +148,7 @@ struct ChannelTable {
 
 void quantize_channels(Pool& pool, const float* x, int64_t n, const float* scales, const int32_t* zero_points,
                        int64_t channels, int64_t inner, int32_t low, int32_t high, uint8_t* q) {
-  const bool streams = n > STREAM_BYTES;
+  const bool streams = n >= STREAM_BYTES && inner >= LONG_ROW;
   bool inside = true;
   for (int64_t c = 0; c < channels; c++) inside = inside && zero_points[c] >= low && zero_points[c] <= high;
   if (inner > 1 || n < WB || !inside)
@@ -163,7 +166,7 @@ void quantize_channels(Pool& pool, const float* x, int64_t n, const float* scale
         const VF quotient = vf_div(vf_load(x + i + j * W), vf_load(table.scale + c + j * W));
         levels[j] = vf_min(vf_load(table.most + c + j * W), vf_max(vf_load(table.least + c + j * W), quotient));
       }
-      vb_store(q + i, vb_add(vb_round(levels), vb_load(table.zero + c)));
+      vb_store(q + i, vb_sub(vb_round(levels), vb_load(table.negative_byte + c)));
     });
   });
 }
@@ -181,13 +184,8 @@ inline void dequantize_span(Bytes q, int64_t first, int64_t last, float scale, i
     fill(x, first, last, streams, [=](int64_t i, int n) { return values(q.data + i, n, false); });
 }
 
-/** Vectors of x must be able to lie at whole vectors. */
-inline bool dequantizes_past_cache(Bytes q, const float* x) {
-  return q.length * 4 > STREAM_BYTES && reinterpret_cast<uintptr_t>(x) % 4 == 0;
-}
-
 void dequantize(Pool& pool, Bytes q, float scale, int32_t zero_point, float* x) {
-  const bool streams = dequantizes_past_cache(q, x);
+  const bool streams = q.length * 4 >= STREAM_BYTES;
   spread(pool, q.length, [=](int64_t first, int64_t last) {
     dequantize_span(q, first, last, scale, zero_point, streams, x);
   });
@@ -195,7 +193,7 @@ void dequantize(Pool& pool, Bytes q, float scale, int32_t zero_point, float* x) 
 
 void dequantize_channels(Pool& pool, Bytes q, const float* scales, const int32_t* zero_points, int64_t channels,
                          int64_t inner, float* x) {
-  const bool streams = dequantizes_past_cache(q, x);
+  const bool streams = q.length * 4 >= STREAM_BYTES && inner >= LONG_ROW;
   if (inner > 1 || q.length < WB)
     return spread_channels(pool, q.length, channels, inner, [=](int64_t first, int64_t last, int64_t c) {
       dequantize_span(q, first, last, scales[c], zero_points[c], streams, x);

@@ -6,7 +6,7 @@ namespace {
 #if defined(SQ_FUZZ)  // small arrays go the ways of large ones
 constexpr int64_t STREAM_BYTES = 1024, SPREAD = 64;
 #else
-/** Outputs larger than this would push themselves out of the last cache: they go past it. */
+/** Outputs of this size would push themselves out of the last cache: they go past it. */
 constexpr int64_t STREAM_BYTES = 16 << 20;
 /** Elements per task: both sides of a task lie in the second cache, and handing one out costs nothing beside it. */
 constexpr int64_t SPREAD = 32 * 1024;
@@ -15,18 +15,19 @@ constexpr int64_t SPREAD = 32 * 1024;
 constexpr double ELEMENT_WORK = 8;
 
 /** Bytes: as far ahead as memory takes to answer. */
-constexpr int64_t AHEAD = 2048;
+constexpr int64_t AHEAD = 4096;
 constexpr int LINE_BYTES = 64;
-/** Asks for what lies AHEAD of the next BYTES. */
+/** Asks for what lies AHEAD of the next BYTES: loops with more to do than load keep too few loads under way. */
 template <int BYTES>
 inline void fetch_ahead(const void* p) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int i = 0; i < BYTES; i += LINE_BYTES) prefetch(static_cast<const char*>(p) + AHEAD + i);
 }
 
 /** body(first, last) over ranges that together are [0, n), SPREAD long, the last up to twice as long (or all of n). */
 template <class Body>
 inline void spread(Pool& pool, int64_t n, const Body& body) {
+  if (n == 0) return;  // its pointers may be null
   if (pool.threads() == 1 || n < 2 * SPREAD) return body(int64_t(0), n);
   struct Job {
     const Body& body;

@@ -92,20 +92,16 @@ void moments(const float* x, int64_t n, double* into) {
 
 /**
  * Neighbouring values often share a bin, half of them after a ReLU: tables in turn keep their increments from waiting
- * for each other. Entries of 16 bits keep all of them in the first cache; they are emptied before any can overflow.
+ * for each other. More than four of 2,048 bins would not stay in the first cache.
  */
-constexpr int TABLES = 8;
-constexpr int64_t UNTIL_FULL = TABLES * int64_t(65535) / STRETCH * STRETCH;
+constexpr int TABLES = 4;
 
 struct HistogramJob {
   const float* x;
   int64_t n, share;  // share: elements of a task, a multiple of STRETCH
   float low, inverse, last;
   int64_t bins;
-  uint8_t* tables;  // for each task bins totals of 32 bits, then TABLES * bins entries of 16
-
-  int64_t bytes() const { return bins * (4 + 2 * TABLES); }
-  uint32_t* totals(int64_t task) const { return reinterpret_cast<uint32_t*>(tables + task * bytes()); }
+  uint32_t* tables;  // [task][bins][TABLES]
 };
 
 /** The bins of count <= STRETCH elements from x on. */
@@ -119,49 +115,38 @@ inline void find_bins(const HistogramJob& job, const float* x, int64_t count, in
 
 void histogram_task(const void* context, int64_t task, int) {
   const HistogramJob& job = *static_cast<const HistogramJob*>(context);
-  const int64_t bins = job.bins, first = task * job.share;
-  const int64_t last = job.n - first < job.share ? job.n : first + job.share;
-  uint32_t* total = job.totals(task);
-  auto* table = reinterpret_cast<uint16_t*>(total + bins);
-  memset(total, 0, static_cast<size_t>(job.bytes()));
-  for (int64_t from = first; from < last; from += UNTIL_FULL) {
-    const int64_t to = last - from < UNTIL_FULL ? last : from + UNTIL_FULL;
-    for (int64_t at = from; at < to; at += STRETCH) {
-      const int64_t count = to - at < STRETCH ? to - at : STRETCH;
-      int32_t bin[STRETCH];
-      fetch_ahead<4 * STRETCH>(job.x + at);
-      find_bins(job, job.x + at, count, bin);
-      int64_t i = 0;
-      for (; i + TABLES <= count; i += TABLES)
-#pragma GCC unroll 8
-        for (int j = 0; j < TABLES; j++) table[j * bins + bin[i + j]]++;
-      for (; i < count; i++) table[bin[i]]++;
-    }
-    for (int j = 0; j < TABLES; j++)
-      for (int64_t b = 0; b < bins; b++) total[b] += table[j * bins + b];
-    memset(table, 0, static_cast<size_t>(2 * TABLES * bins));
+  const int64_t first = task * job.share, last = job.n - first < job.share ? job.n : first + job.share;
+  uint32_t* table = job.tables + task * job.bins * TABLES;
+  memset(table, 0, sizeof(uint32_t) * TABLES * static_cast<size_t>(job.bins));
+  int32_t bin[STRETCH];
+  int64_t at = first;
+  for (; at + STRETCH <= last; at += STRETCH) {
+    fetch_ahead<4 * STRETCH>(job.x + at);
+    find_bins(job, job.x + at, STRETCH, bin);
+    for (int i = 0; i < STRETCH; i += TABLES)
+#pragma GCC unroll 4
+      for (int j = 0; j < TABLES; j++) table[int64_t(bin[i + j]) * TABLES + j]++;
   }
+  find_bins(job, job.x + at, last - at, bin);
+  for (int64_t i = 0; i < last - at; i++) table[int64_t(bin[i]) * TABLES]++;
 }
 
 void histogram(Pool& pool, const float* x, int64_t n, float low, float high, double* counts, int64_t bins) {
   HistogramJob job{x, n, n, low, static_cast<float>(bins) / (high - low), static_cast<float>(bins - 1), bins, nullptr};
-  if (n < TABLES * bins) {  // filling and emptying tables would cost more than counting
-    for (int64_t at = 0; at < n; at += STRETCH) {
-      const int64_t count = n - at < STRETCH ? n - at : STRETCH;
-      int32_t bin[STRETCH];
-      find_bins(job, x + at, count, bin);
-      for (int64_t i = 0; i < count; i++) counts[bin[i]]++;
-    }
-    return;
-  }
-  const int64_t stretches = (n + STRETCH - 1) / STRETCH, tasks = n < 2 * SPREAD ? 1 : pool.threads();
-  job.share = (stretches + tasks - 1) / tasks * STRETCH;
-  job.tables = static_cast<uint8_t*>(pool.scratch(0, static_cast<size_t>(job.bytes() * tasks)));
+  const int64_t stretches = (n + STRETCH - 1) / STRETCH, most = n < 2 * SPREAD || n < bins ? 1 : pool.threads();
+  job.share = (stretches + most - 1) / most * STRETCH;
+  const int64_t tasks = n == 0 ? 0 : (n + job.share - 1) / job.share;
+  job.tables = static_cast<uint32_t*>(pool.scratch(0, sizeof(uint32_t) * TABLES * static_cast<size_t>(bins * tasks)));
   if (!job.tables) return;
-  const int64_t used = (n + job.share - 1) / job.share;
-  pool.run(used, double(n) * ELEMENT_WORK, histogram_task, &job);
-  for (int64_t task = 0; task < used; task++)
-    for (int64_t b = 0; b < bins; b++) counts[b] += job.totals(task)[b];
+  pool.run(tasks, double(n) * ELEMENT_WORK, histogram_task, &job);
+  for (int64_t task = 0; task < tasks; task++) {
+    const uint32_t* table = job.tables + task * bins * TABLES;
+    for (int64_t b = 0; b < bins; b++) {
+      uint64_t count = 0;
+      for (int j = 0; j < TABLES; j++) count += table[b * TABLES + j];
+      counts[b] += static_cast<double>(count);
+    }
+  }
 }
 
 double squared_error(const float* a, const float* b, int64_t n) {
