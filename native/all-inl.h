@@ -21,6 +21,7 @@
 #include "integer-inl.h"
 #include "gram-inl.h"
 #include "hessian-inl.h"
+#include "peak-inl.h"
 
 namespace sq {
 
@@ -56,6 +57,9 @@ extern const Kernels SQ_KERNELS = {
     quantize_error,
     gram,
     round_with_hessian,
+    peak,
+    read,
+    copy,
 };
 
 }  // namespace sq

@@ -96,6 +96,10 @@ struct Kernels {
   void (*gram)(Pool& pool, const float* x, const ConvShape& shape, int64_t first, int64_t step, double* gram);
   void (*round_with_hessian)(Pool& pool, double* w, const float* scales, const double* u, int64_t k,
                              int64_t first, int64_t last, int32_t low, int32_t high, int8_t* q);
+
+  double (*peak)(Pool& pool, int32_t bits, int64_t rounds);
+  double (*read)(Pool& pool, const int32_t* x, int64_t n);
+  void (*copy)(Pool& pool, const float* x, int64_t n, float* out, bool streaming);
 };
 
 #define SQ_ISA(name, condition) extern const Kernels name##_kernels;

@@ -67,6 +67,9 @@ Processor detect_processor() {
   found.avxvnni = found.avx2 && seven.eax >= 1 && bit(cpuid(7, 1).eax, 4);
   found.avx512vnni = found.avx2 && zmm && bit(seven.ebx, 16) && bit(seven.ebx, 17) && bit(seven.ebx, 30) &&
                      bit(seven.ebx, 31) && bit(seven.ecx, 11);
+#if defined(SQ_EMULATED)
+  found.avxvnni = found.avx512vnni = found.avx2;  // test/emulation stands in for them
+#endif
   return found;
 }
 #elif defined(SQ_ARM64)

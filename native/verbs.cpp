@@ -122,6 +122,14 @@ void round_with_hessian(K k, Pool& pool, Out<double> w, Floats scales, Doubles u
                        reinterpret_cast<int8_t*>(q.data));
 }
 
+double peak(K k, Pool& pool, int32_t bits, int64_t rounds) { return k.peak(pool, bits, rounds); }
+
+double read(K k, Pool& pool, Integers x) { return k.read(pool, x.data, x.length); }
+
+void copy(K k, Pool& pool, Floats x, Out<float> out, bool streaming) {
+  k.copy(pool, x.data, x.length, out.data, streaming);
+}
+
 template <auto FUNCTION>
 constexpr Export verb(const char* name) {
   return {name, Verb<FUNCTION>::now, Verb<FUNCTION>::later};
@@ -159,6 +167,9 @@ const Export VERBS[] = {
     verb<quantize_error>("quantizeError"),
     verb<gram>("gram"),
     verb<round_with_hessian>("roundWithHessian"),
+    verb<peak>("peak"),
+    verb<read>("read"),
+    verb<copy>("copy"),
 };
 
 const size_t VERB_COUNT = sizeof VERBS / sizeof *VERBS;

@@ -18,6 +18,7 @@ const ORDER = [
   'export',
   'report',
   'pipeline',
+  'bench',
   'index',
   'cli',
 ];

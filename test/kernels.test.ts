@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { checked, createKernels, type Kernels, type KernelsOptions } from '../lib/kernels/index.ts';
 import { exp, log, roundHalfEven } from '../lib/kernels/math.ts';
+import { limits } from './contract/limits.ts';
 import { floating, integers } from './contract/products.ts';
 import { quantizing } from './contract/quantize.ts';
 import { elementwise, statistics } from './contract/statistics.ts';
@@ -63,6 +64,7 @@ describe('kernels', () => {
       floating(backend);
       elementwise(backend);
       statistics(backend);
+      limits(backend);
 
       it('regions: aligned, zeroed, usable after others are released', () => {
         const [first, second] = [kernels.arena.allocate(1000), kernels.arena.allocate(64)];

@@ -29,6 +29,11 @@ export function list(name: string): (text: string) => number[] {
     });
 }
 
+/** `native,wasm` */
+export function names(text: string): string[] {
+  return text.split(',').map((part) => part.trim());
+}
+
 /** `NAME=1x3x224x224` */
 export function shape(text: string): [string, number[]] {
   const match = /^(.+)=(\d+(?:x\d+)*)$/.exec(text);

@@ -1,7 +1,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { SigmaQuantError } from '../errors.ts';
 import { configFlags } from './config.ts';
-import { integer, layerWidth, list, number, shape } from './flags.ts';
+import { integer, layerWidth, list, names, number, shape } from './flags.ts';
 import type { Terminal } from './terminal.ts';
 
 /** 0 met, 3 to 5 the other verdicts, 2 bad arguments or input, 1 anything else, 130 interrupted. */
@@ -92,6 +92,35 @@ function quantizeCommand(command: Command): Command {
     .option('--force', 'replace an earlier output');
 }
 
+function benchCommand(command: Command): Command {
+  return command
+    .description('Measure kernels on this processor, against the limits measured in the same run')
+    .option(
+      '--shape <MxNxK>',
+      'matrix product, may be repeated: 196x256x2304',
+      repeat((text) => text),
+    )
+    .option('--model <FILE>', "shapes of a network's layers, one sample")
+    .option(
+      '--input-shape <NAME=DIMS>',
+      'shape of an input that the model leaves open: input=1x3x224x224',
+      repeat(shape),
+    )
+    .option('--bits <LIST>', 'widths of weights, within 2..8', list('bits'))
+    .option('--threads <LIST>', 'numbers of threads (default: 1)', list('threads'))
+    .option('--backend <LIST>', 'among native, wasm, reference (default: the best)', names)
+    .option('--isa <LIST>', 'instruction sets (default: the best)', names)
+    .option('--all', 'every default shape, backend, instruction set, with one thread and with all')
+    .option('--filter <REGEX>', 'only rows whose "op shape bits activations backend isa threads" fits')
+    .option('--cold', 'empty the caches before every sample')
+    .option('--rounds <N>', 'times that every row has its turn (default: 7)', integer('rounds'))
+    .option('--compare <FILE>', 'an earlier --json: ratios by row')
+    .option('--svg <FILE>', 'write a roofline chart')
+    .option('--force', 'replace an earlier chart')
+    .option('--markdown', 'print the tables as GitHub Markdown')
+    .option('--json', 'print one JSON document on stdout and nothing else');
+}
+
 function build(run: (command: Command, model: string, flags: Flags) => void, version: string): Command {
   const program = new Command('sigmaquant')
     .description('Mixed-precision quantization of ONNX networks: every layer its own width, 2 to 8 bits')
@@ -107,7 +136,10 @@ function build(run: (command: Command, model: string, flags: Flags) => void, ver
     configure(program.command(name))
       .configureHelp(LAYOUT)
       .allowExcessArguments(false)
-      .action((model: string, flags: Flags, command: Command) => run(command, model, flags));
+      .action((...values: unknown[]) => {
+        const [flags, command] = values.slice(-2) as [Flags, Command];
+        run(command, values.length > 2 ? (values[0] as string) : '', flags);
+      });
   add('quantize', quantizeCommand);
   add('plan', (command) =>
     search(common(command.description('Choose widths from the weights alone, without any data'))),
@@ -122,6 +154,7 @@ function build(run: (command: Command, model: string, flags: Flags) => void, ver
       .option('--metric <FILE.mjs>', 'module that exports a function scoring samples, instead of top-1')
       .option('--samples <N>', 'samples at most', integer('samples')),
   );
+  add('bench', benchCommand);
   return program;
 }
 
@@ -130,6 +163,7 @@ const ACTIONS: Record<string, () => Promise<Action>> = {
   plan: async () => (await import('./plan.ts')).planAction,
   inspect: async () => (await import('./inspect.ts')).inspectAction,
   evaluate: async () => (await import('./evaluate.ts')).evaluateAction,
+  bench: async () => (await import('./bench.ts')).benchAction,
 };
 
 interface Chosen {
@@ -219,15 +253,17 @@ function argumentSentence(error: CommanderError): string {
     case 'commander.unknownOption':
       return `Expected a known option but received ${quoted}${suggestion}.`;
     case 'commander.unknownCommand':
-      return `Expected quantize, plan, inspect or evaluate but received ${quoted}${suggestion}.`;
+      return `Expected quantize, plan, inspect, evaluate or bench but received ${quoted}${suggestion}.`;
     case 'commander.missingArgument':
       return `Expected an argument for ${quoted} but received none.`;
     case 'commander.optionMissingArgument':
       return `Expected a value for ${quoted} but received none.`;
     case 'commander.excessArguments':
-      return 'Expected one model but received more arguments (quote values that contain spaces).';
+      return text.includes("'bench'")
+        ? 'Expected only flags but received an argument (--model names a network).'
+        : 'Expected one model but received more arguments (quote values that contain spaces).';
     case 'commander.help':
-      return 'Expected a command (quantize, plan, inspect or evaluate) but received none; --help explains them.';
+      return 'Expected a command (quantize, plan, inspect, evaluate or bench) but received none; --help explains them.';
     default: {
       const sentence = text.replaceAll('\n', ' ');
       return sentence.endsWith('.') ? sentence : `${sentence}.`;

@@ -12,6 +12,7 @@ import {
   float64,
   inputLength,
   int8,
+  int32,
   matrix,
   outputLength,
   pool,
@@ -226,6 +227,17 @@ function guardsOf(kernels: Kernels): Guards {
       whole('last', last, first, scales.length);
       for (const scale of scales) positive('scales', scale);
       byteRange(q, low, high);
+    },
+    peak(bits, rounds) {
+      if (bits !== 32) whole('bits', bits, 2, 8);
+      whole('rounds', rounds, 0, ELEMENT_LIMIT);
+    },
+    read(x) {
+      int32('x', x);
+    },
+    copy(x, out) {
+      float32('x', x);
+      float32('out', out, x.length);
     },
   };
 }

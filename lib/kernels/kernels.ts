@@ -316,6 +316,24 @@ export interface Verbs {
     high: number,
     q: Int8Array,
   ): void;
+
+  // ---- limits: what `bench` measures the others against -------------------------------------------------------
+  // Each uses every thread of the backend, whatever the size.
+
+  /**
+   * Runs `rounds` rounds of the products that the tier uses for weights of `bits` bits (2..8, or 32 for float
+   * multiply-adds) on registers alone, on every thread, and returns the multiply-adds done: twice that over the time is
+   * the instructions' limit. Proportional to `rounds` where those are a multiple of 16. 0 where nothing ran because
+   * there is no such limit: portable code (scalar, reference) is what its compiler makes of it.
+   */
+  peak(bits: number, rounds: number): number;
+  /** The wrapping sum of x as an int32: reads every byte once. exact. */
+  read(x: Int32Array): number;
+  /**
+   * out = x, bit by bit: the system's memory copy, or with `streaming` stores past the caches where the tier has
+   * them. exact.
+   */
+  copy(x: Float32Array, out: Float32Array, streaming: boolean): void;
 }
 
 export interface LaterOptions {

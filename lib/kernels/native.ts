@@ -205,6 +205,10 @@ function verbsOf(n: AddonVerbs, h: Handle): Verbs {
     },
     roundWithHessian: (w, scales, u, first, last, low, high, q) =>
       n.roundWithHessian(h, w, scales, u, first, last, low, high, q),
+
+    peak: (bits, rounds) => n.peak(h, bits, rounds),
+    read: (x) => n.read(h, x),
+    copy: (x, out, streaming) => n.copy(h, x, out, streaming),
   };
 }
 
@@ -217,7 +221,7 @@ export function createNative(options: KernelsOptions = {}): Kernels {
   const available = native.isas();
   const isa = options.isa ?? available[0];
   const threads = options.threads ?? physicalCores();
-  const h = native.create(isa, threads, shapes);
+  const h = available.includes(isa) ? native.create(isa, threads, shapes) : null;
   if (h === null)
     throw new SigmaQuantError(
       'BACKEND_UNAVAILABLE',

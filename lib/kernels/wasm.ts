@@ -44,15 +44,10 @@ export async function createWasm(options: KernelsOptions = {}): Promise<Kernels>
   const shared = threads > 1 && (await canShare()) ? await loadModule(true).catch(() => null) : null;
   const module = shared ?? (await loadModule(false));
   const arena = new WasmArena(module.memory, module.verbs.memoryStart());
-  const kernels = kernelsOf(module, arena, shared && (await Team.create(module, arena, threads)));
-  return Object.assign(kernels, { later: sliced(kernels) });
+  return kernelsOf(module, arena, shared && (await Team.create(module, arena, threads)));
 }
 
-export function kernelsOf(
-  { memory, verbs: wasm }: WasmModule,
-  arena: WasmArena,
-  team: Team | null,
-): Omit<Kernels, 'later'> {
+export function kernelsOf({ memory, verbs: wasm }: WasmModule, arena: WasmArena, team: Team | null): Kernels {
   const stage = new Stage(arena);
   const { at } = stage;
   const describedAt = arena.take(SHAPE_FIELDS.length * 4);
@@ -66,6 +61,9 @@ export function kernelsOf(
 
   const threadsFor = ({ taps, channels }: WeightsShape, out: View): number =>
     team ? team.threadsFor(out.length * taps * channels) : 1;
+
+  /** For what is measured on all threads whatever its size. */
+  const everyThread = (): number => team?.threadsFor(Number.POSITIVE_INFINITY) ?? 1;
 
   const run = (verb: SharedVerb, threads: number, parameters: number[]): void => {
     if (threads > 1) team!.run(verb, parameters);
@@ -117,7 +115,7 @@ export function kernelsOf(
     stage.close(views, 1);
   };
 
-  return {
+  const kernels: Omit<Kernels, 'later'> = {
     backend: 'wasm',
     isa: 'simd128',
     get threads() {
@@ -306,7 +304,28 @@ export function kernelsOf(
       wasm.roundWithHessian(at[2], at[0], at[1], k, first, last, low, high, at[3]);
       stage.close(views, 2);
     },
+
+    peak(bits, rounds) {
+      const threads = everyThread();
+      run('peak', threads, [bits, rounds]);
+      return threads * rounds * wasm.peakProducts(bits);
+    },
+    read(x) {
+      const n = x.length;
+      const threads = everyThread();
+      stage.open([x], 1, 4 * threads);
+      run('readWords', threads, [at[0], n, stage.scratch]);
+      return new Int32Array(memory.buffer, stage.scratch, threads).reduce((sum, part) => (sum + part) | 0, 0);
+    },
+    copy(x, out) {
+      const views = [x, out];
+      const n = x.length;
+      stage.open(views, 1);
+      run('copyWords', everyThread(), [at[0], at[1], n]);
+      stage.close(views, 1);
+    },
   };
+  return Object.assign(kernels, { later: sliced(kernels) });
 }
 
 /** A matrix as a column of pixels: tiles are made of whole rows. */

@@ -47,7 +47,7 @@ export function modelName(path: string): string {
   return basename(path).replace(/\.onnx$/i, '') || 'model';
 }
 
-async function exists(path: string): Promise<boolean> {
+async function exists(path: string, name = 'out'): Promise<boolean> {
   try {
     await stat(path);
     return true;
@@ -55,7 +55,7 @@ async function exists(path: string): Promise<boolean> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
     throw new SigmaQuantError(
       'INVALID_ARGUMENT',
-      `Expected a usable path for out but received ${JSON.stringify(path)}: ${because(error)}.`,
+      `Expected a usable path for ${name} but received ${JSON.stringify(path)}: ${because(error)}.`,
       { cause: error },
     );
   }
@@ -84,6 +84,38 @@ export async function refuseExisting(
       'OUTPUT_EXISTS',
       `Expected a folder that holds only an earlier output for out but received ${shown}, which has ${JSON.stringify(foreign)}.`,
     );
+}
+
+/** Refuses a file that is there already, unless `force`; called before the long work. Throws OUTPUT_EXISTS. */
+export async function refuseExistingFile(path: string, name: string, force: boolean): Promise<void> {
+  if (force || !(await exists(path, name))) return;
+  throw new SigmaQuantError(
+    'OUTPUT_EXISTS',
+    `Expected a new file for ${name} but received ${JSON.stringify(path)}, which exists (--force replaces it).`,
+  );
+}
+
+/** Writes a file at once: beside it first, then by rename. Throws OUTPUT_EXISTS, INVALID_ARGUMENT with the reason. */
+export async function writeNewFile(
+  path: string,
+  name: string,
+  content: string,
+  force: boolean,
+): Promise<void> {
+  const temporary = `${resolve(path)}.${suffix()}`;
+  try {
+    await writeFile(temporary, content);
+    await refuseExistingFile(path, name, force);
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    if (error instanceof SigmaQuantError) throw error;
+    throw new SigmaQuantError(
+      'INVALID_ARGUMENT',
+      `Expected a writable path for ${name} but received ${JSON.stringify(path)}: ${because(error)}.`,
+      { cause: error },
+    );
+  }
 }
 
 function suffix(): string {
