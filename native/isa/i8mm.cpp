@@ -21,6 +21,7 @@ struct MatrixDot {
   static Weights weights(const uint8_t* p) { return vreinterpretq_s8_u8(vb_load(p)); }
   static Weights from_bytes(VB x) { return vreinterpretq_s8_u8(x); }
   static uint8x16_t activations(const uint8_t* p, const uint8_t* q) { return vcombine_u8(vld1_u8(p), vld1_u8(q)); }
+  static uint8x16_t column(const uint8_t* p) { return vld1q_u8(p); }
   static VI dot(VI sum, int8x16_t w, uint8x16_t a) { return vusmmlaq_s32(sum, a, w); }
   static VI first_row(VI x, VI y) { return vcombine_s32(vget_low_s32(x), vget_low_s32(y)); }
   static VI second_row(VI x, VI y) { return vcombine_s32(vget_high_s32(x), vget_high_s32(y)); }

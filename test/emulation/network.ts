@@ -58,12 +58,9 @@ function logitsOf(executor: ReturnType<typeof compile>): number[] {
   return logits;
 }
 
-function firstOf({ dtype, shape, data }: Tensor): Tensor {
-  return {
-    dtype,
-    shape: [1, ...shape.slice(1)],
-    data: (data as Float32Array).slice(0, data.length / shape[0]),
-  };
+function firstOf({ shape, data }: Tensor): Tensor {
+  const first = (data as Float32Array).slice(0, data.length / shape[0]);
+  return { dtype: 'float32', shape: [1, ...shape.slice(1)], data: first };
 }
 
 async function firstImages(): Promise<Tensor> {
