@@ -86,33 +86,76 @@ export function dequantizeChannels(
   }
 }
 
-/** Eight elements fill exactly `bits` bytes. */
+/**
+ * Eight elements fill exactly `bits` bytes. Their 64-bit word is folded in three steps, from eight fields in bytes to
+ * four of twice the bits in 16-bit slots, to two in 32-bit slots, to one; spreading is the way back.
+ */
+const BYTES: u64 = 0x0101010101010101;
+const WORDS: u64 = 0x0001000100010001;
+const DOUBLES: u64 = 0x0000000100000001;
+
+@inline
+function ones(bits: i32): u64 {
+  return (<u64>1 << bits) - 1;
+}
+
+@inline
+function fold(x: u64, bits: i32): u64 {
+  x &= ones(bits) * BYTES;
+  x = (x & (0xff * WORDS)) | (((x >> 8) & (0xff * WORDS)) << bits);
+  x = (x & (0xffff * DOUBLES)) | (((x >> 16) & (0xffff * DOUBLES)) << (2 * bits));
+  return (x & 0xffffffff) | ((x >> 32) << (4 * bits));
+}
+
+@inline
+function spread(x: u64, bits: i32, signed: bool): u64 {
+  x = (x & ones(4 * bits)) | (((x >> (4 * bits)) & ones(4 * bits)) << 32);
+  x = (x & (ones(2 * bits) * DOUBLES)) | (((x >> (2 * bits)) & (ones(2 * bits) * DOUBLES)) << 16);
+  x = (x & (ones(bits) * WORDS)) | (((x >> bits) & (ones(bits) * WORDS)) << 8);
+  if (!signed) return x;
+  // Minus 2^(bits-1) in every byte; the bits on top of it keep borrows from the neighbours.
+  const half = (<u64>1 << (bits - 1)) * BYTES;
+  return (((x ^ half) | (0x80 * BYTES)) - half) ^ (0x80 * BYTES);
+}
+
 export function pack(q: usize, n: i32, bits: i32, packed: usize): void {
-  const mask: u64 = (1 << bits) - 1;
+  if (bits == 8) {
+    memory.copy(packed, q, n);
+    return;
+  }
+  const end = packed + <usize>((<u64>n * bits + 7) >> 3);
   for (let i = 0; i < n; i += 8) {
-    const count = min(8, n - i);
-    let word: u64 = 0;
-    for (let j = 0; j < count; j++) word |= (<u64>load<u8>(q + i + j) & mask) << (j * bits);
-    for (let left = count * bits; left > 0; left -= 8) {
-      store<u8>(packed++, <u8>word);
-      word >>= 8;
-    }
+    let bytes: u64 = 0;
+    if (i + 8 <= n) bytes = load<u64>(q + i);
+    else for (let j = 0; i + j < n; j++) bytes |= <u64>load<u8>(q + i + j) << (j << 3);
+    let word = fold(bytes, bits);
+    if (packed + 8 <= end) store<u64>(packed, word);
+    else
+      for (let at = packed; at < min(end, packed + bits); at++) {
+        store<u8>(at, <u8>word);
+        word >>= 8;
+      }
+    packed += bits;
   }
 }
 
 export function unpack(packed: usize, bits: i32, n: i32, signed: bool, q: usize): void {
-  const mask: u64 = (1 << bits) - 1;
-  const spare = 32 - bits;
+  if (bits == 8) {
+    memory.copy(q, packed, n);
+    return;
+  }
+  const end = packed + <usize>((<u64>n * bits + 7) >> 3);
   for (let i = 0; i < n; i += 8) {
-    const count = min(8, n - i);
-    const used = (count * bits + 7) >> 3;
     let word: u64 = 0;
-    for (let j = 0; j < used; j++) word |= <u64>load<u8>(packed + j) << (j << 3);
-    packed += used;
-    for (let j = 0; j < count; j++) {
-      const value = <i32>(word & mask);
-      store<u8>(q + i + j, <u8>(signed ? (value << spare) >> spare : value));
-      word >>= bits;
-    }
+    if (packed + 8 <= end) word = load<u64>(packed);
+    else for (let j: usize = 0; packed + j < end; j++) word |= <u64>load<u8>(packed + j) << (<u64>j << 3);
+    let bytes = spread(word, bits, signed);
+    if (i + 8 <= n) store<u64>(q + i, bytes);
+    else
+      for (let at = q + i; at < q + n; at++) {
+        store<u8>(at, <u8>bytes);
+        bytes >>= 8;
+      }
+    packed += bits;
   }
 }

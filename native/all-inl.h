@@ -15,6 +15,7 @@
 #include "float-window-inl.h"
 #include "float-inl.h"
 #include "integer-tile-inl.h"
+#include "integer-pairs-inl.h"
 #include "integer-rows-inl.h"
 #include "integer-depthwise-inl.h"
 #include "integer-inl.h"

@@ -186,7 +186,7 @@ void depthwise_conv(IntegerJob& job, double work) {
   int64_t most = LINES_BYTES / (int64_t(s.in_width) * s.in_channels * s.stride_height);
   job.division = divide_work(s.out_height, most < 1 ? 1 : most, 1, 1, s.batch, 1, threads);
   with_dot(job.weights.bits, [&](auto dot) {
-    using D = decltype(dot);
+    using D = typename ColumnsOf<decltype(dot)>::Dot;
     const int64_t dots = (s.kernel_height + D::STEP - 1) / D::STEP * s.kernel_width;
     if constexpr (D::NARROW) {
       if (dots > narrow_dots(job.weights.bits))

@@ -56,22 +56,28 @@ using IntegerTileCall = void (*)(const typename D::Activation*, int64_t, const I
 
 template <class D, int V, int R = ROWS>
 inline IntegerTileCall<D> integer_tile_of(int rows) {
-  if (rows == R) return integer_tile<D, R, V>;
-  if constexpr (R > 1) return integer_tile_of<D, V, R - 1>(rows);
-  return integer_tile<D, 1, V>;
+  if constexpr (R > 1)
+    if (rows != R) return integer_tile_of<D, V, R - 1>(rows);
+  if constexpr (IN_PAIRS<D>)
+    return paired_tile<D, R, V>;
+  else
+    return integer_tile<D, R, V>;
 }
 
 template <class D, int BITS, int R = FEW_ROWS>
 inline IntegerTileCall<D> planes_tile_of(int rows) {
-  if (rows == R) return planes_tile<D, BITS, R>;
-  if constexpr (R > 1) return planes_tile_of<D, BITS, R - 1>(rows);
-  return planes_tile<D, BITS, 1>;
+  if constexpr (R > 1)
+    if (rows != R) return planes_tile_of<D, BITS, R - 1>(rows);
+  if constexpr (IN_PAIRS<D>)
+    return paired_planes_tile<D, BITS, R>;
+  else
+    return planes_tile<D, BITS, R>;
 }
 
 /** The tile that decodes as it goes; null where the panel is better decoded first, or needs no decoding. */
 template <class D>
 inline IntegerTileCall<D> planes_tile_of(int32_t bits, int rows) {
-  if constexpr (D::STEP == 4) {
+  if constexpr (D::STEP == 4 || IN_PAIRS<D>) {
     switch (bits) {
       case 2: return planes_tile_of<D, 2>(rows);
       case 3: return planes_tile_of<D, 3>(rows);

@@ -5,8 +5,12 @@
 
 namespace sq {
 
-/** Below this many multiply-adds waking a thread costs more than it saves. */
+/** Below this many multiply-adds waking a thread costs more than it saves; fuzzing divides small work too. */
+#if defined(SQ_FUZZ)
+constexpr double PARALLEL_WORK = 1;
+#else
 constexpr double PARALLEL_WORK = 2e6;
+#endif
 
 /**
  * One thread at a time may give work, or end the pool; which one does not matter. Threads start when they are first

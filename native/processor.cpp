@@ -9,6 +9,14 @@
 #else
 #include <cpuid.h>
 #endif
+#elif defined(SQ_ARM64)
+#if defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#elif defined(_WIN32)
+#include <windows.h>
+#endif
 #endif
 
 namespace sq {
@@ -59,6 +67,35 @@ Processor detect_processor() {
   found.avxvnni = found.avx2 && seven.eax >= 1 && bit(cpuid(7, 1).eax, 4);
   found.avx512vnni = found.avx2 && zmm && bit(seven.ebx, 16) && bit(seven.ebx, 17) && bit(seven.ebx, 30) &&
                      bit(seven.ebx, 31) && bit(seven.ecx, 11);
+#if defined(SQ_EMULATED)
+  found.avxvnni = found.avx512vnni = found.avx2;  // test/emulation stands in for them
+#endif
+  return found;
+}
+#elif defined(SQ_ARM64)
+// Whether the instructions are there is known to the operating system alone. Linux is tested; macOS and Windows
+// follow their documentation.
+Processor detect_processor() {
+  Processor found;
+#if defined(__linux__)
+  // HWCAP_ASIMDDP and HWCAP2_I8MM, by number: older headers lack them.
+  constexpr unsigned long DOTPROD = 1ul << 20, I8MM = 1ul << 13;
+  found.dotprod = getauxval(AT_HWCAP) & DOTPROD;
+  found.i8mm = found.dotprod && getauxval(AT_HWCAP2) & I8MM;
+#elif defined(__APPLE__)
+  const auto has = [](const char* name) {
+    int value = 0;
+    size_t size = sizeof value;
+    return sysctlbyname(name, &value, &size, nullptr, 0) == 0 && value != 0;
+  };
+  found.dotprod = has("hw.optional.arm.FEAT_DotProd");
+  found.i8mm = found.dotprod && has("hw.optional.arm.FEAT_I8MM");
+#elif defined(_WIN32)
+  // PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE and PF_ARM_V82_I8MM_INSTRUCTIONS_AVAILABLE: older headers lack them.
+  constexpr DWORD DOTPROD = 43, I8MM = 66;
+  found.dotprod = IsProcessorFeaturePresent(DOTPROD);
+  found.i8mm = found.dotprod && IsProcessorFeaturePresent(I8MM);
+#endif
   return found;
 }
 #else

@@ -1,24 +1,23 @@
 // How work over long arrays is cut: over threads, and past the caches.
 
-#ifndef SB
-#define SB (16<<20)
-#endif
 namespace sq {
 namespace {
 
+#if defined(SQ_FUZZ)  // small arrays go the ways of large ones
+constexpr int64_t STREAM_BYTES = 1024, SPREAD = 64;
+#else
 /** Outputs larger than this would push themselves out of the last cache: they go past it. */
-constexpr int64_t STREAM_BYTES = SB;
-
+constexpr int64_t STREAM_BYTES = 16 << 20;
 /** Elements per task: both sides of a task lie in the second cache, and handing one out costs nothing beside it. */
 constexpr int64_t SPREAD = 32 * 1024;
+#endif
 /** What an element costs beside a multiply-add of a product: most of these verbs wait for memory. */
 constexpr double ELEMENT_WORK = 8;
 
-#ifndef AHEAD
-#define AHEAD 2048
-#endif
+/** Bytes: as far ahead as memory takes to answer. */
+constexpr int64_t AHEAD = 2048;
 constexpr int LINE_BYTES = 64;
-/** Asks for what lies as far behind the next BYTES as memory takes to answer. */
+/** Asks for what lies AHEAD of the next BYTES. */
 template <int BYTES>
 inline void fetch_ahead(const void* p) {
 #pragma GCC unroll 8

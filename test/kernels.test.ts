@@ -7,10 +7,14 @@ import { limits } from './contract/limits.ts';
 import { floating, integers } from './contract/products.ts';
 import { quantizing } from './contract/quantize.ts';
 import { elementwise, statistics } from './contract/statistics.ts';
-import { fusedMultiplyAdd } from './contract/support.ts';
+import { EMULATED_ISA, fusedMultiplyAdd } from './contract/support.ts';
 
-/** What this machine can build and run, found without asking the code under test. */
+/**
+ * What this machine can build and run, found without asking the code under test. SIGMAQUANT_CONTRACT_ISA names one
+ * instruction set of the addon that runs alone, with fewer cases (contract/support.ts): for emulated processors.
+ */
 function expectedBackends(): KernelsOptions[] {
+  if (EMULATED_ISA) return [{ backend: 'native', isa: EMULATED_ISA, threads: 2 }];
   const found: KernelsOptions[] = [
     { backend: 'reference' },
     { backend: 'wasm' },
@@ -31,6 +35,9 @@ function expectedBackends(): KernelsOptions[] {
     'scalar' as const,
     ...(/\bavx2\b.*\bfma\b|\bfma\b.*\bavx2\b/.test(flags) ? (['avx2'] as const) : []),
     ...(flags.includes('avx512_vnni') ? (['avx512vnni'] as const) : []),
+    ...(process.arch === 'arm64' ? (['neon'] as const) : []),
+    ...(flags.includes('asimddp') ? (['neondot'] as const) : []),
+    ...(flags.includes('i8mm') ? (['i8mm'] as const) : []),
   ];
   for (const isa of isas) for (const threads of [1, 2]) found.push({ backend: 'native', isa, threads });
   return found;
@@ -48,7 +55,7 @@ describe('kernels', () => {
         assert.equal(kernels.backend, options.backend);
         if (options.isa) assert.equal(kernels.isa, options.isa);
         if (options.threads) assert.equal(kernels.threads, options.threads);
-        assert.equal(kernels.fused, ['avx2', 'avx512vnni'].includes(kernels.isa));
+        assert.equal(kernels.fused, options.backend === 'native' && kernels.isa !== 'scalar');
       });
       after(() => kernels?.dispose());
       const backend = () => kernels;
@@ -74,6 +81,13 @@ describe('kernels', () => {
       });
     });
   }
+
+  if (EMULATED_ISA)
+    it('the emulated processor is given its own instruction set', async () => {
+      const kernels = await createKernels({ backend: 'native' });
+      assert.equal(kernels.isa, EMULATED_ISA);
+      kernels.dispose();
+    });
 
   it('unknown names and impossible options are refused in one sentence', async () => {
     await assert.rejects(createKernels({ backend: 'cuda' as never }), {

@@ -209,7 +209,7 @@ describe('WASM threads', () => {
     const created = await Team.create(module, arena, THREADS);
     assert.ok(created, 'node can share memory with workers');
     team = created;
-    kernels = { ...kernelsOf(module, arena, team), later: single.later };
+    kernels = kernelsOf(module, arena, team);
     single = await createWasm();
   });
   after(() => kernels.dispose());

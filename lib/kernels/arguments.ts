@@ -115,8 +115,16 @@ export function convShape(shape: ConvShape): void {
   whole('shape.padLeft', shape.padLeft, 0, ELEMENT_LIMIT);
   whole('input elements', inputLength(shape), 0, ELEMENT_LIMIT);
   whole('output elements', outputLength(shape), 0, ELEMENT_LIMIT);
+  whole('elements that windows reach', reach(shape), 0, ELEMENT_LIMIT);
   if (shape.inChannels % shape.groups !== 0)
     refuse('a multiple of groups', 'shape.inChannels', shape.inChannels);
+}
+
+/** No less than the elements of one picture with its padding, and so that coordinates cannot overflow 32 bits. */
+function reach(s: ConvShape): number {
+  const height = s.padTop + s.inHeight + s.outHeight * s.strideHeight + s.kernelHeight * s.dilationHeight;
+  const width = s.padLeft + s.inWidth + s.outWidth * s.strideWidth + s.kernelWidth * s.dilationWidth;
+  return height * width * s.inChannels;
 }
 
 export const inputLength = (s: ConvShape) => s.batch * s.inHeight * s.inWidth * s.inChannels;
@@ -148,7 +156,8 @@ export function epilogue(
   out: Int32Array | Float32Array | ByteArray,
   length: number,
 ): void {
-  if (!(out instanceof Int32Array || out instanceof Float32Array)) bytes('out', out, length);
+  if (out instanceof Int32Array || out instanceof Float32Array) sized('out', out, length);
+  else bytes('out', out, length);
   if (bias !== null) int32('bias', bias, n);
   if (!(out instanceof Int32Array)) float32('multipliers', multipliers, n);
   if (out instanceof Int8Array || out instanceof Uint8Array) {
@@ -164,6 +173,7 @@ export function channels(length: number, scales: Float32Array, zeroPoints: Int32
   if (length > 0 && (scales.length === 0 || length % (scales.length * inner) !== 0))
     refuse(`a multiple of ${scales.length} channels * ${inner}`, 'the number of elements', length);
   for (const scale of scales) positive('scales', scale);
+  for (const point of zeroPoints) zero(point, 'zeroPoints');
 }
 
 export function pool(a: Typed, shape: ConvShape, out: Typed): void {

@@ -221,7 +221,7 @@ export function createNative(options: KernelsOptions = {}): Kernels {
   const available = native.isas();
   const isa = options.isa ?? available[0];
   const threads = options.threads ?? physicalCores();
-  const h = native.create(isa, threads, shapes);
+  const h = available.includes(isa) ? native.create(isa, threads, shapes) : null;
   if (h === null)
     throw new SigmaQuantError(
       'BACKEND_UNAVAILABLE',

@@ -44,15 +44,10 @@ export async function createWasm(options: KernelsOptions = {}): Promise<Kernels>
   const shared = threads > 1 && (await canShare()) ? await loadModule(true).catch(() => null) : null;
   const module = shared ?? (await loadModule(false));
   const arena = new WasmArena(module.memory, module.verbs.memoryStart());
-  const kernels = kernelsOf(module, arena, shared && (await Team.create(module, arena, threads)));
-  return Object.assign(kernels, { later: sliced(kernels) });
+  return kernelsOf(module, arena, shared && (await Team.create(module, arena, threads)));
 }
 
-export function kernelsOf(
-  { memory, verbs: wasm }: WasmModule,
-  arena: WasmArena,
-  team: Team | null,
-): Omit<Kernels, 'later'> {
+export function kernelsOf({ memory, verbs: wasm }: WasmModule, arena: WasmArena, team: Team | null): Kernels {
   const stage = new Stage(arena);
   const { at } = stage;
   const describedAt = arena.take(SHAPE_FIELDS.length * 4);
@@ -120,7 +115,7 @@ export function kernelsOf(
     stage.close(views, 1);
   };
 
-  return {
+  const kernels: Omit<Kernels, 'later'> = {
     backend: 'wasm',
     isa: 'simd128',
     get threads() {
@@ -330,6 +325,7 @@ export function kernelsOf(
       stage.close(views, 1);
     },
   };
+  return Object.assign(kernels, { later: sliced(kernels) });
 }
 
 /** A matrix as a column of pixels: tiles are made of whole rows. */

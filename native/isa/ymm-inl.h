@@ -98,7 +98,7 @@ inline void vb_store_half(uint8_t* p, VB x, int half) {
 inline void vb_store_quarter(uint8_t* p, VB x, int quarter) {
   const __m128i half = quarter < 2 ? _mm256_castsi256_si128(x) : _mm256_extracti128_si256(x, 1);
   if (quarter % 2)
-    _mm_storeh_pd(reinterpret_cast<double*>(p), _mm_castsi128_pd(half));
+    _mm_storeh_pi(reinterpret_cast<__m64*>(p), _mm_castsi128_ps(half));  // of any alignment, unlike a double's
   else
     _mm_storel_epi64(reinterpret_cast<__m128i*>(p), half);
 }

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
-import type { ByteArray, Kernels } from '../../lib/kernels/kernels.ts';
+import type { ByteArray, Isa, Kernels } from '../../lib/kernels/kernels.ts';
 import { createReference } from '../../lib/kernels/reference.ts';
+
+/**
+ * The instruction set that an emulated processor must choose, where this is one. Emulation takes 20 times as long:
+ * there every width, size and kind of convolution meets one of the epilogues, not all ten.
+ */
+export const EMULATED_ISA = process.env['SIGMAQUANT_CONTRACT_ISA'] as Isa | undefined;
 
 /** Sizes around every vector width, and the empty one. */
 export const SIZES = [0, 1, 2, 3, 7, 15, 16, 17, 31, 33, 63, 65, 127, 1000];

@@ -1,0 +1,84 @@
+import { setTimeout } from 'node:timers/promises';
+import type { Contender } from './contender.ts';
+import type { Trial } from './trials.ts';
+
+export interface Row extends Trial {
+  threads: number;
+  rival: string;
+  version: string;
+  /** The rival's operator or implementation. */
+  way: string;
+  /** Our backend's instruction set. */
+  isa: string;
+  /** Medians, microseconds per call from JavaScript (of C++ rivals: from C++). */
+  oursUs: number;
+  rivalUs: number;
+  /** rivalUs / oursUs: above 1 we are faster. */
+  ratio: number;
+  /** The same of the fastest rounds, which other work on the machine disturbs least. */
+  fastestRatio: number;
+  /** Whether its output equals ours, which is exact, to the bit; null for floats, where there is no one answer. */
+  exact: boolean | null;
+  /** Share of outputs that differ from ours, and the largest difference relative to our largest output. */
+  differing: number;
+  difference: number;
+}
+
+/** A turn lasts about this long, in microseconds, so that the clock and a single interruption weigh little. */
+const TURN = 5_000;
+/** Before the first turn, in microseconds: JavaScript and WASM reach their last compiler. */
+const WARM_UP = 60_000;
+const MAX_CALLS = 10_000;
+/** Slow rivals get fewer rounds: no more begin after this many microseconds of both sides. */
+const BUDGET = 3_000_000;
+const MIN_ROUNDS = 5;
+/** Milliseconds before each turn with several threads, so that the other side's have stopped spinning. */
+const REST = 20;
+
+/** Calls of one turn, after warming up. */
+async function warm(contender: Contender): Promise<number> {
+  let [calls, spent] = [1, 0];
+  for (;;) {
+    const perCall = Math.max(await contender.run(calls), 1e-3);
+    spent += perCall * (calls + 1);
+    calls = Math.min(MAX_CALLS, Math.max(1, Math.round(TURN / perCall)));
+    if (spent > WARM_UP) return calls;
+  }
+}
+
+/** Microseconds per call of either side, round by round, turn by turn. */
+export async function compare(
+  ours: Contender,
+  rival: Contender,
+  rounds: number,
+  threads: number,
+): Promise<[number[], number[]]> {
+  const sides = [ours, rival].map((side) => ({ side, calls: 0, times: [] as number[] }));
+  for (const one of sides) one.calls = await warm(one.side);
+  for (let round = 0, spent = 0; round < rounds && (spent < BUDGET || round < MIN_ROUNDS); round++) {
+    for (const { side, calls, times } of sides) {
+      if (threads > 1) await setTimeout(REST);
+      const perCall = await side.run(calls);
+      times.push(perCall);
+      spent += perCall * (calls + 1);
+    }
+  }
+  return [sides[0].times, sides[1].times];
+}
+
+/** Share of outputs that differ, and the largest difference relative to the largest of `ours`. */
+export function differences(
+  ours: ArrayLike<number>,
+  theirs: ArrayLike<number>,
+): { differing: number; difference: number } {
+  if (ours.length !== theirs.length)
+    throw new Error(`Expected ${ours.length} outputs but received ${theirs.length}.`);
+  let [count, most, largest] = [0, 0, 0];
+  for (let i = 0; i < ours.length; i++) {
+    const difference = Math.abs(ours[i] - theirs[i]);
+    if (difference !== 0) count++;
+    most = Math.max(most, difference);
+    largest = Math.max(largest, Math.abs(ours[i]));
+  }
+  return { differing: count / ours.length, difference: largest > 0 ? most / largest : most };
+}

@@ -1,0 +1,20 @@
+# The programs of this folder: libFuzzer's where the compiler has it (SQ_LIBFUZZER), else with a loop of their own
+# (main.cpp).
+option(SQ_LIBFUZZER "link libFuzzer (clang)" OFF)
+
+add_compile_definitions(SQ_FUZZ)
+if(SQ_LIBFUZZER)
+  target_compile_options(kernels PRIVATE -fsanitize=fuzzer-no-link)
+endif()
+foreach(family integer float quantize statistics elementwise hessian)
+  set(program fuzz-${family})
+  add_executable(${program} test/fuzz/${family}.cpp test/fuzz/fuzz.cpp $<TARGET_OBJECTS:kernels>)
+  target_link_libraries(${program} PRIVATE Threads::Threads)
+  if(SQ_LIBFUZZER)
+    target_link_options(${program} PRIVATE -fsanitize=fuzzer)
+  else()
+    target_sources(${program} PRIVATE test/fuzz/main.cpp)
+  endif()
+  list(APPEND SQ_PROGRAMS ${program})
+endforeach()
+add_custom_target(fuzz DEPENDS ${SQ_PROGRAMS})
