@@ -9,8 +9,7 @@ namespace sq {
  * Below this much work the caller does it alone. The unit is a multiply-add of the 8-bit product; other work counts as
  * many as take equally long. It is 5 us (VNNI) to 40 us (AVX2) of one core. Measured on two Zen 3 cores under Linux,
  * sharing costs 0.4 us while a worker still looks for work and 5 to 10 us where it sleeps and arrives only then: jobs
- * shorter than about 20 us gain nothing from sleeping workers. Fuzzing divides small
- * work too.
+ * shorter than about 20 us gain nothing from sleeping workers. Fuzzing divides small work too.
  */
 #if defined(SQ_FUZZ)
 constexpr double PARALLEL_WORK = 1;
