@@ -3,6 +3,7 @@
 // anonymous namespaces so that no instruction-set file shares a symbol with another.
 #include "quantize-inl.h"
 #include "elementwise-inl.h"
+#include "copy-inl.h"
 #include "pool-inl.h"
 #include "statistics-inl.h"
 #include "planes-inl.h"
@@ -46,6 +47,7 @@ extern const Kernels SQ_KERNELS = {
     average_pool,
     quantized_global_average,
     lookup,
+    copy_plane,
     moments,
     histogram,
     divergence,

@@ -80,6 +80,19 @@ class Call {
     return {found.data, found.length, type == napi_int8_array};
   }
 
+  /** Floats or bytes, whatever they are. */
+  struct Elements {
+    void* data;
+    int64_t element_bytes;
+  };
+  Elements elements(int index) {
+    napi_typedarray_type type = napi_int8_array;
+    const Span<uint8_t> found = any(index, &type);
+    if (type == napi_float32_array) return {found.data, 4};
+    if (type != napi_int8_array && type != napi_uint8_array) fail("Expected a Float32Array, Int8Array or Uint8Array.");
+    return {found.data, 1};
+  }
+
   template <class Shape>
   Shape shape(int index) {
     const Span<int32_t> fields = integers(index);

@@ -223,6 +223,14 @@ V quantized_global_average(E env, I info) {
   return c.done();
 }
 
+V copy_plane(E env, I info) {
+  Call c(env, info);
+  const auto from = c.elements(1), to = c.elements(2);
+  const PlaneCopy plane = {c.large(3), c.large(4), c.large(5), c.large(6), c.large(7), c.large(8), c.large(9), c.large(10)};
+  if (c.fits()) c.kernels().copy_plane(from.data, to.data, to.element_bytes, plane);
+  return c.done();
+}
+
 V lookup(E env, I info) {
   Call c(env, info);
   const Bytes a = c.bytes(1), table = c.bytes(2), out = c.bytes(3);
@@ -318,6 +326,7 @@ const Export VERBS[] = {
     {"averagePool", average_pool},
     {"quantizedGlobalAverage", quantized_global_average},
     {"lookup", lookup},
+    {"copyPlane", copy_plane},
     {"moments", moments},
     {"histogram", histogram},
     {"divergence", divergence},

@@ -302,6 +302,23 @@ export function checked(kernels: Kernels): Kernels {
       array('out', out, U8, a.length);
       k.lookup(a, table, out);
     },
+    copyPlane(a, out, rows, columns, aAt, aRow, aColumn, outAt, outRow, outColumn) {
+      const type = [Float32Array, ...BYTES].filter((candidate) => (a as unknown) instanceof candidate);
+      array('a', a, type.length > 0 ? type : [Float32Array, ...BYTES]);
+      array('out', out, type);
+      whole('rows', rows, 0, ELEMENT_LIMIT);
+      whole('columns', columns, 0, ELEMENT_LIMIT);
+      if (rows === 0 || columns === 0) return;
+      for (const [name, at, row, column, length] of [
+        ['a', aAt, aRow, aColumn, a.length],
+        ['out', outAt, outRow, outColumn, out.length],
+      ] as const) {
+        const [down, along] = [(rows - 1) * row, (columns - 1) * column];
+        for (const corner of [at, at + down, at + along, at + down + along])
+          whole(`a corner in ${name}`, corner, 0, length - 1);
+      }
+      k.copyPlane(a, out, rows, columns, aAt, aRow, aColumn, outAt, outRow, outColumn);
+    },
     moments(x, into) {
       array('x', x, F32);
       array('into', into, F64, 6);

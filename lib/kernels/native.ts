@@ -197,6 +197,8 @@ export function createNative(options: KernelsOptions = {}): Kernels {
     quantizedGlobalAverage: (a, batch, channels, zero, multiplier, outZero, low, high, out) =>
       void n.quantizedGlobalAverage(h, a, batch, channels, zero, multiplier, outZero, low, high, out),
     lookup: (a, table, out) => void n.lookup(h, a, table, out),
+    copyPlane: (from, to, rows, columns, fromAt, fromRow, fromColumn, toAt, toRow, toColumn) =>
+      void n.copyPlane(h, from, to, rows, columns, fromAt, fromRow, fromColumn, toAt, toRow, toColumn),
 
     moments: (x, into) => void n.moments(h, x, into),
     histogram: (x, low, high, counts) => void n.histogram(h, x, low, high, counts),

@@ -1,4 +1,5 @@
 import { SigmaQuantError } from '../errors.ts';
+import { copyPlane } from './copy-plane.ts';
 import type { ByteArray, ConvShape, Kernels, KernelsOptions, WeightsShape } from './kernels.ts';
 import { matrixShape } from './reference-integer.ts';
 import { Stage, type View, WasmArena, type WasmMemory } from './wasm-memory.ts';
@@ -288,6 +289,7 @@ function kernelsOf(wasm: Module): Kernels {
       );
       stage.close(views, 1);
     },
+    copyPlane,
     lookup(a, table, out) {
       const views = [a, table, out];
       const n = a.length;
