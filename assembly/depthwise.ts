@@ -1,96 +1,102 @@
-import { finish, outputBytes, partialWords } from './epilogue';
-import { roundUp } from './shape';
-import { COLUMNS } from './weights';
+import { decode } from './bits';
+import { floatOutputs, integerOutputs, setKernel } from './depthwise-kernel';
+import { VECTOR, depthwiseColumns, depthwiseRows, fillDepthwise, halfBytes, planDepthwise, rowBytes } from './depthwise-tile';
+import { outputBytes, partialWords } from './epilogue';
+import { Shape, roundUp } from './shape';
+import { FLOATS } from './tile';
+import { COLUMNS, depthwiseLength } from './weights';
+import { columns, endPanel, firstPanel, firstPixel, nextUnit, rows, shareWork } from './work';
 
-/** Two taps of eight channels, interleaved so that one dot product takes both. */
+/** One input channel per output: nothing to sum over channels, so channels are the lanes. */
+const HALF: i32 = 4;
+
 @inline
-function firstChannels(x: v128, y: v128): v128 {
-  return v128.shuffle<i16>(x, y, 0, 8, 1, 9, 2, 10, 3, 11);
+function channelRow(s: Shape): usize {
+  return roundUp(s.outChannels, COLUMNS);
 }
 
 @inline
-function lastChannels(x: v128, y: v128): v128 {
-  return v128.shuffle<i16>(x, y, 4, 12, 5, 13, 6, 14, 7, 15);
+function rowPairs(s: Shape): i32 {
+  return (s.kernelHeight + 1) >> 1;
 }
 
-/** All pixels of an int16 tile, eight channels and four pixels at a time; weights int16 [pair][channel][2]. */
-export function depthwisePixels(
-  channels: i32,
-  tile: usize,
-  offsets: usize,
-  pixels: i32,
-  taps: usize,
-  pairs: i32,
-  weights: usize,
-  bias: usize,
-  multipliers: usize,
-  out: usize,
-): void {
-  const row = roundUp(channels, COLUMNS) << 2;
-  const outStride = <usize>channels * outputBytes;
-  for (let channel = 0; channel < channels; channel += COLUMNS) {
-    const count = min(COLUMNS, channels - channel);
-    const at = <usize>channel << 2;
-    const bias0 = partialWords(bias ? bias + at : 0, 0, count);
-    const bias1 = partialWords(bias ? bias + at : 0, 4, count);
-    const scale0 = partialWords(multipliers ? multipliers + at : 0, 0, count);
-    const scale1 = partialWords(multipliers ? multipliers + at : 0, 4, count);
-    const a = tile + (<usize>channel << 1);
-    let to = out + <usize>channel * outputBytes;
-    let p = 0;
-    for (; p + 4 <= pixels; p += 4) {
-      const o = offsets + (<usize>p << 2);
-      const a0 = a + load<u32>(o);
-      const a1 = a + load<u32>(o, 4);
-      const a2 = a + load<u32>(o, 8);
-      const a3 = a + load<u32>(o, 12);
-      let c00 = bias0, c01 = bias1, c10 = bias0, c11 = bias1;
-      let c20 = bias0, c21 = bias1, c30 = bias0, c31 = bias1;
-      let w = weights + at;
-      let tap = taps;
-      for (let i = 0; i < pairs; i++) {
-        const first = load<u32>(tap);
-        const second = load<u32>(tap, 4);
-        const w0 = v128.load(w);
-        const w1 = v128.load(w, 16);
-        let x = v128.load(a0 + first);
-        let y = v128.load(a0 + second);
-        c00 = i32x4.add(c00, i32x4.dot_i16x8_s(firstChannels(x, y), w0));
-        c01 = i32x4.add(c01, i32x4.dot_i16x8_s(lastChannels(x, y), w1));
-        x = v128.load(a1 + first);
-        y = v128.load(a1 + second);
-        c10 = i32x4.add(c10, i32x4.dot_i16x8_s(firstChannels(x, y), w0));
-        c11 = i32x4.add(c11, i32x4.dot_i16x8_s(lastChannels(x, y), w1));
-        x = v128.load(a2 + first);
-        y = v128.load(a2 + second);
-        c20 = i32x4.add(c20, i32x4.dot_i16x8_s(firstChannels(x, y), w0));
-        c21 = i32x4.add(c21, i32x4.dot_i16x8_s(lastChannels(x, y), w1));
-        x = v128.load(a3 + first);
-        y = v128.load(a3 + second);
-        c30 = i32x4.add(c30, i32x4.dot_i16x8_s(firstChannels(x, y), w0));
-        c31 = i32x4.add(c31, i32x4.dot_i16x8_s(lastChannels(x, y), w1));
-        w += row;
-        tap += 8;
+/** Scratch of one thread for integers: the tile, decoded weights and pairs of them. */
+export function depthwiseScratch(s: Shape): usize {
+  const pairs = <usize>(rowPairs(s) * s.kernelWidth) * (channelRow(s) << 2);
+  return planDepthwise(s, false) + depthwiseLength(s.outChannels, s.kernelHeight * s.kernelWidth) + roundUp(pairs, 64);
+}
+
+/** Bytes [ky][kx][channel] to int16 [pair of ky][kx][channel][2]; an odd last row is paired with zeros. */
+function pairRows(s: Shape, weights: usize, to: usize): void {
+  const row = channelRow(s);
+  for (let pair = 0; pair < rowPairs(s); pair++) {
+    const hasLower = 2 * pair + 1 < s.kernelHeight;
+    for (let kx = 0; kx < s.kernelWidth; kx++) {
+      const upper = weights + <usize>(2 * pair * s.kernelWidth + kx) * row;
+      for (let n: usize = 0; n < row; n += 8) {
+        const u = v128.load_ext<i8>(upper + n);
+        const l = hasLower ? v128.load_ext<i8>(upper + <usize>s.kernelWidth * row + n) : i16x8.splat(0);
+        v128.store(to, v128.shuffle<i16>(u, l, 0, 8, 1, 9, 2, 10, 3, 11));
+        v128.store(to, v128.shuffle<i16>(u, l, 4, 12, 5, 13, 6, 14, 7, 15), 16);
+        to += 32;
       }
-      finish(to, count, c00, c01, scale0, scale1);
-      finish(to + outStride, count, c10, c11, scale0, scale1);
-      finish(to + 2 * outStride, count, c20, c21, scale0, scale1);
-      finish(to + 3 * outStride, count, c30, c31, scale0, scale1);
-      to += 4 * outStride;
-    }
-    for (; p < pixels; p++) {
-      const a0 = a + load<u32>(offsets + (<usize>p << 2));
-      let c0 = bias0, c1 = bias1;
-      for (let i = 0; i < pairs; i++) {
-        const tap = taps + (<usize>i << 3);
-        const w = weights + at + <usize>i * row;
-        const x = v128.load(a0 + load<u32>(tap));
-        const y = v128.load(a0 + load<u32>(tap, 4));
-        c0 = i32x4.add(c0, i32x4.dot_i16x8_s(firstChannels(x, y), v128.load(w)));
-        c1 = i32x4.add(c1, i32x4.dot_i16x8_s(lastChannels(x, y), v128.load(w, 16)));
-      }
-      finish(to, count, c0, c1, scale0, scale1);
-      to += outStride;
     }
   }
+}
+
+/** All units of this thread; `kind` says what the input is, weights are rows of 4 bytes per channel. */
+function allOutputs(
+  s: Shape, kind: i32, a: usize, zeroPoint: i32, weights: usize, bias: usize, multipliers: usize, out: usize,
+  elementBytes: i32, tile: usize, thread: i32, threads: i32,
+): void {
+  const outStride = <usize>s.outChannels * elementBytes;
+  const together = kind == FLOATS ? 1 : 2;
+  const zero = i32x4.splat(0);
+  setKernel(
+    kind == FLOATS ? s.kernelHeight : rowPairs(s), s.kernelWidth, <usize>(together * s.dilationHeight) * rowBytes,
+    <usize>s.dilationWidth * VECTOR, <usize>s.strideWidth * VECTOR, channelRow(s) << 2, outStride,
+  );
+  shareWork(s, depthwiseRows, depthwiseColumns, (s.outChannels + COLUMNS - 1) / COLUMNS, thread, threads);
+  while (nextUnit(s)) {
+    for (let panel = firstPanel; panel < endPanel; panel++) {
+      const channels = min(COLUMNS, s.outChannels - panel * COLUMNS);
+      fillDepthwise(s, kind, a, zeroPoint, panel * COLUMNS, channels, tile);
+      for (let half = 0; half * HALF < channels; half++) {
+        const channel = <usize>(panel * COLUMNS + half * HALF);
+        const count = min(HALF, channels - half * HALF);
+        const b = partialWords(bias ? bias + (channel << 2) : 0, 0, count);
+        const m = partialWords(multipliers ? multipliers + (channel << 2) : 0, 0, count);
+        const w = weights + (channel << 2);
+        let line = tile + <usize>half * halfBytes;
+        let to = out + firstPixel * outStride + channel * elementBytes;
+        for (let y = 0; y < rows; y++) {
+          if (kind == FLOATS) floatOutputs(line, columns, count, w, zero, b, to);
+          else integerOutputs(line, columns, count, w, b, m, to);
+          line += <usize>s.strideHeight * rowBytes;
+          to += <usize>s.outWidth * outStride;
+        }
+      }
+    }
+  }
+}
+
+/** As conv of integer.ts, which sets the epilogue; scratch of this thread. */
+export function depthwiseIntegers(
+  s: Shape, bits: i32, kind: i32, a: usize, zeroPoint: i32, packed: usize, bias: usize, multipliers: usize, out: usize,
+  scratch: usize, thread: i32, threads: i32,
+): void {
+  const length = depthwiseLength(s.outChannels, s.kernelHeight * s.kernelWidth);
+  const decoded = scratch + planDepthwise(s, false);
+  const paired = decoded + length;
+  if (bits != 8) decode(packed, length, bits, decoded);
+  pairRows(s, bits == 8 ? packed : decoded, paired);
+  allOutputs(s, kind, a, zeroPoint, paired, bias, multipliers, out, outputBytes, scratch, thread, threads);
+}
+
+/** As floatConv of float.ts. */
+export function depthwiseFloats(
+  s: Shape, a: usize, packed: usize, bias: usize, out: usize, scratch: usize, thread: i32, threads: i32,
+): void {
+  planDepthwise(s, true);
+  allOutputs(s, FLOATS, a, 0, packed, bias, 0, out, 4, scratch, thread, threads);
 }

@@ -1,4 +1,4 @@
-import { limit, limitFloats, narrowBytes, roundSmall, roundSmallScalar } from './rounding';
+import { limit, limitFloats, roundSmallScalar, roundToBytes } from './rounding';
 
 export function add(a: usize, b: usize, n: i32, low: f32, high: f32, out: usize): void {
   const l = f32x4.splat(low);
@@ -72,9 +72,9 @@ export function quantizedAdd(
     const y = v128.load_ext<u8>(b + i);
     const y0 = multiplyAdd(i32x4.extend_low_i16x8_u(y), vb, f);
     const y1 = multiplyAdd(i32x4.extend_high_i16x8_u(y), vb, f);
-    const s0 = roundSmall(limit(multiplyAdd(i32x4.extend_low_i16x8_u(x), va, y0), l, h));
-    const s1 = roundSmall(limit(multiplyAdd(i32x4.extend_high_i16x8_u(x), va, y1), l, h));
-    v128.store_lane<u64>(out + i, narrowBytes(s0, s1, s0, s1), 0);
+    const s0 = limit(multiplyAdd(i32x4.extend_low_i16x8_u(x), va, y0), l, h);
+    const s1 = limit(multiplyAdd(i32x4.extend_high_i16x8_u(x), va, y1), l, h);
+    v128.store_lane<u64>(out + i, roundToBytes(s0, s1, s0, s1, i8x16.splat(0)), 0);
   }
   for (; i < n; i++) {
     const y = <f32>(<f64>load<u8>(b + i) * <f64>rb + <f64>fixed);

@@ -1,9 +1,12 @@
-import { Shape, isDepthwise, roundUp } from './shape';
-import { fillTile, FLOATS, pixelOffsets, planTile, tapOffset, tileBytes, tileColumns, tileRows } from './tile';
-import { COLUMNS, panelCount } from './weights';
-import { finishFloat, setRange } from './float-epilogue';
+import { depthwiseFloats } from './depthwise';
+import { planDepthwise } from './depthwise-tile';
 import { partialWords } from './epilogue';
-import { depthwiseFloatPixels } from './float-depthwise';
+import { finishFloat, setRange } from './float-epilogue';
+import { segmentCount, segmentLength, segmentTableSize, writeSegments } from './segments';
+import { Shape, isDepthwise, roundUp } from './shape';
+import { fillTile, FLOATS, planTile, tileBytes, tileColumns, tileRows, writeOffsets } from './tile';
+import { COLUMNS, panelCount } from './weights';
+import { columns, endPanel, firstPanel, firstPixel, newBlock, nextUnit, rows, shareWork } from './work';
 
 /**
  * Float convolution and matrix product: multiply, then add, one accumulator per output, k ascending. Packed weights
@@ -43,24 +46,19 @@ export function packFloatWeights(
   }
 }
 
-@inline
-function rowSegments(s: Shape): bool {
-  return s.groups == 1 && s.dilationWidth == 1;
-}
-
 /** A 1x1 kernel over everything reads its input where it lies. */
 @inline
 function inPlace(s: Shape): bool {
   return (
     s.kernelHeight == 1 && s.kernelWidth == 1 && s.strideHeight == 1 && s.strideWidth == 1 &&
-    s.padTop == 0 && s.padLeft == 0 && s.outHeight == s.inHeight && s.outWidth == s.inWidth &&
-    !isDepthwise(s.inChannels / s.groups, s.groups)
+    s.padTop == 0 && s.padLeft == 0 && s.outHeight == s.inHeight && s.outWidth == s.inWidth
   );
 }
 
+/** Scratch of one thread. */
 export function floatScratch(s: Shape): usize {
-  const depthwise = isDepthwise(s.inChannels / s.groups, s.groups);
-  return planTile(s, depthwise, 4) + 16 + (<usize>(s.kernelHeight * s.kernelWidth) << 2);
+  if (isDepthwise(s.inChannels / s.groups, s.groups)) return roundUp(planDepthwise(s, true), 64);
+  return roundUp(planTile(s, 4) + segmentTableSize(s), 64);
 }
 
 @inline
@@ -81,7 +79,7 @@ function panelPixels(
   bias1: v128,
   out: usize,
   outStride: usize,
-  columns: i32,
+  outColumns: i32,
 ): void {
   const zero = f32x4.splat(0);
   let p = 0;
@@ -100,7 +98,7 @@ function panelPixels(
       let a1 = o1 + shift;
       let a2 = o2 + shift;
       let a3 = o3 + shift;
-      for (let i = 0; i < run; i++) {
+      for (const end = w + (<usize>run << 5); w < end; w += 32) {
         const w0 = v128.load(w);
         const w1 = v128.load(w, 16);
         let x = v128.load_splat<f32>(a0);
@@ -115,17 +113,16 @@ function panelPixels(
         x = v128.load_splat<f32>(a3);
         c30 = accumulate(c30, x, w0);
         c31 = accumulate(c31, x, w1);
-        w += 32;
         a0 += 4;
         a1 += 4;
         a2 += 4;
         a3 += 4;
       }
     }
-    finishFloat(out, columns, c00, c01, bias0, bias1);
-    finishFloat(out + outStride, columns, c10, c11, bias0, bias1);
-    finishFloat(out + 2 * outStride, columns, c20, c21, bias0, bias1);
-    finishFloat(out + 3 * outStride, columns, c30, c31, bias0, bias1);
+    finishFloat(out, outColumns, c00, c01, bias0, bias1);
+    finishFloat(out + outStride, outColumns, c10, c11, bias0, bias1);
+    finishFloat(out + 2 * outStride, outColumns, c20, c21, bias0, bias1);
+    finishFloat(out + 3 * outStride, outColumns, c30, c31, bias0, bias1);
     out += 4 * outStride;
   }
   for (; p < pixels; p++) {
@@ -134,15 +131,14 @@ function panelPixels(
     let w = weights;
     for (let segment = 0; segment < count; segment++) {
       let a = start + load<u32>(segments + (<usize>segment << 2));
-      for (let i = 0; i < run; i++) {
+      for (const end = w + (<usize>run << 5); w < end; w += 32) {
         const x = v128.load_splat<f32>(a);
         c0 = accumulate(c0, x, v128.load(w));
         c1 = accumulate(c1, x, v128.load(w, 16));
-        w += 32;
         a += 4;
       }
     }
-    finishFloat(out, columns, c0, c1, bias0, bias1);
+    finishFloat(out, outColumns, c0, c1, bias0, bias1);
     out += outStride;
   }
 }
@@ -156,52 +152,43 @@ export function floatConv(
   high: f32,
   out: usize,
   scratch: usize,
+  thread: i32,
+  threads: i32,
 ): void {
   const channels = s.inChannels / s.groups;
   const perGroup = s.outChannels / s.groups;
-  const depthwise = isDepthwise(channels, s.groups);
   setRange(low, high);
-  planTile(s, depthwise, 4);
+  scratch += <usize>thread * floatScratch(s);
+  if (isDepthwise(channels, s.groups)) {
+    depthwiseFloats(s, a, packed, bias, out, scratch, thread, threads);
+    return;
+  }
+  const count = segmentCount(s);
+  const run = segmentLength(s);
   const offsets = scratch + tileBytes();
   const segments = offsets + roundUp(<usize>(tileRows * tileColumns) << 2, 16);
-  pixelOffsets(offsets);
-  const perRow = !depthwise && rowSegments(s) ? 1 : s.kernelWidth;
-  const count = s.kernelHeight * perRow;
-  const run = rowSegments(s) ? s.kernelWidth * s.inChannels : channels;
-  for (let tap = 0; tap < count; tap++)
-    store<i32>(segments + (<usize>tap << 2), tapOffset(tap / perRow, tap % perRow));
-  const direct = inPlace(s);
   const outStride = <usize>s.outChannels << 2;
+  const panelsOfGroup = panelCount(s.outChannels, s.groups);
   const panel = <usize>(count * run) * COLUMNS * 4;
-  for (let image = 0; image < s.batch; image++) {
-    for (let row = 0; row < s.outHeight; row += tileRows) {
-      const rows = min(tileRows, s.outHeight - row);
-      for (let column = 0; column < s.outWidth; column += tileColumns) {
-        const pixels = rows * min(tileColumns, s.outWidth - column);
-        const first = (<usize>image * s.outHeight + row) * s.outWidth + column;
-        const to = out + first * outStride;
-        let tile = scratch;
-        if (direct) tile = a + ((first * s.inChannels) << 2);
-        else fillTile(s, FLOATS, a, image, row, column, rows, 0, tile);
-        if (depthwise) {
-          depthwiseFloatPixels(s.outChannels, tile, offsets, pixels, segments, count, packed, bias, to);
-          continue;
-        }
-        let weights = packed;
-        for (let group = 0; group < s.groups; group++) {
-          const groupTile = tile + (<usize>(group * channels) << 2);
-          for (let n = 0; n < perGroup; n += COLUMNS) {
-            const columns = min(COLUMNS, perGroup - n);
-            const channel = <usize>(group * perGroup + n) << 2;
-            const b = bias ? bias + channel : 0;
-            panelPixels(
-              groupTile, offsets, pixels, segments, count, run, weights,
-              partialWords(b, 0, columns), partialWords(b, 4, columns), to + channel, outStride, columns,
-            );
-            weights += panel;
-          }
-        }
-      }
+  const direct = inPlace(s);
+  writeOffsets(offsets);
+  writeSegments(s, segments);
+  shareWork(s, tileRows, tileColumns, s.groups * panelsOfGroup, thread, threads);
+  while (nextUnit(s)) {
+    let tile = scratch;
+    if (direct) tile = a + ((firstPixel * s.inChannels) << 2);
+    else if (newBlock) fillTile(s, FLOATS, a, 0, tile);
+    for (let i = firstPanel; i < endPanel; i++) {
+      const group = i / panelsOfGroup;
+      const n = (i % panelsOfGroup) * COLUMNS;
+      const outColumns = min(COLUMNS, perGroup - n);
+      const channel = <usize>(group * perGroup + n) << 2;
+      const b = bias ? bias + channel : 0;
+      panelPixels(
+        tile + (<usize>(group * channels) << 2), offsets, rows * columns, segments, count, run, packed + <usize>i * panel,
+        partialWords(b, 0, outColumns), partialWords(b, 4, outColumns),
+        out + firstPixel * outStride + channel, outStride, outColumns,
+      );
     }
   }
 }

@@ -1,3 +1,4 @@
+import { own as edge } from './own';
 import { Shape, roundUp } from './shape';
 
 /**
@@ -7,8 +8,6 @@ import { Shape, roundUp } from './shape';
  */
 const ROUND: i32 = 32;
 const TILE: i32 = 4;
-/** One tile at the matrix's edge, row by row. */
-const edge = memory.data(128, 16);
 
 @inline
 function depthOf(s: Shape): i32 {

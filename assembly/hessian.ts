@@ -1,8 +1,8 @@
+import { own as errors } from './own';
 import { roundDouble } from './rounding';
 
 /** Rows that share one reading of the factor. */
 const ROWS: i32 = 4;
-const errors = memory.data(32, 16);
 
 /** Takes error * u[j][i] from the weights i > j of one row. */
 @inline

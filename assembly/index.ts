@@ -4,6 +4,7 @@ export { floatConv, floatScratch, floatWeightsSize, packFloatWeights } from './f
 export { gram, gramScratch } from './gram';
 export { roundWithHessian } from './hessian';
 export { conv, integerScratch } from './integer';
+export { ownSize, useOwn } from './own';
 export { averagePool, maxPool, quantizedGlobalAverage, quantizedMaxPool } from './pool';
 export { dequantize, dequantizeChannels, pack, quantize, quantizeChannels, unpack } from './quantize';
 export { divergence, histogram, histogramScratch, moments, quantizeError, squaredError } from './statistics';

@@ -1,4 +1,4 @@
-import { limit, narrowBytes, roundSmall, roundSmallScalar } from './rounding';
+import { limit, roundSmallScalar, roundToBytes } from './rounding';
 import { Shape } from './shape';
 
 /** Taps of the window that lie inside the input, for the output that is being computed. */
@@ -126,7 +126,7 @@ export function quantizedGlobalAverage(
   const least = <f32>(low - outZeroPoint);
   const most = <f32>(high - outZeroPoint);
   const m = f32x4.splat(multiplier);
-  const zero = i32x4.splat(outZeroPoint);
+  const zero = i8x16.splat(<i8>outZeroPoint);
   for (let image = 0; image < batch; image++) {
     let c = 0;
     for (; c + 8 <= channels; c += 8) {
@@ -140,9 +140,7 @@ export function quantizedGlobalAverage(
       }
       const f0 = limit(f32x4.mul(f32x4.convert_i32x4_s(s0), m), f32x4.splat(least), f32x4.splat(most));
       const f1 = limit(f32x4.mul(f32x4.convert_i32x4_s(s1), m), f32x4.splat(least), f32x4.splat(most));
-      const q0 = i32x4.add(roundSmall(f0), zero);
-      const q1 = i32x4.add(roundSmall(f1), zero);
-      v128.store_lane<u64>(out + c, narrowBytes(q0, q1, q0, q1), 0);
+      v128.store_lane<u64>(out + c, roundToBytes(f0, f1, f0, f1, zero), 0);
     }
     for (; c < channels; c++) {
       let sum = start;

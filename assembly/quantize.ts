@@ -1,8 +1,8 @@
-import { limit, narrowBytes, roundSmall, roundSmallScalar, withoutNaN } from './rounding';
+import { limit, roundSmallScalar, roundToBytes, withoutNaN } from './rounding';
 
 @inline
-function levels(x: usize, scale: v128, low: v128, high: v128, zero: v128): v128 {
-  return i32x4.add(roundSmall(limit(withoutNaN(f32x4.div(v128.load(x), scale)), low, high)), zero);
+function level(x: usize, scale: v128, low: v128, high: v128): v128 {
+  return limit(withoutNaN(f32x4.div(v128.load(x), scale)), low, high);
 }
 
 /** The limits are moved by the zero point, so that the clamp is done in float before the conversion. */
@@ -12,13 +12,13 @@ export function quantize(x: usize, n: i32, scale: f32, zeroPoint: i32, low: i32,
   const s = f32x4.splat(scale);
   const l = f32x4.splat(least);
   const h = f32x4.splat(most);
-  const z = i32x4.splat(zeroPoint);
+  const z = i8x16.splat(<i8>zeroPoint);
   let i = 0;
   for (; i + 16 <= n; i += 16) {
     const p = x + (<usize>i << 2);
     v128.store(
       q + i,
-      narrowBytes(levels(p, s, l, h, z), levels(p + 16, s, l, h, z), levels(p + 32, s, l, h, z), levels(p + 48, s, l, h, z)),
+      roundToBytes(level(p, s, l, h), level(p + 16, s, l, h), level(p + 32, s, l, h), level(p + 48, s, l, h), z),
     );
   }
   for (; i < n; i++) {

@@ -3,16 +3,9 @@
  * f32x4.nearest and trunc_sat, which take several instructions each on x86.
  */
 const MAGIC: f32 = 12582912.0;
-const MAGIC_BITS: i32 = 0x4b400000;
 
 /** 1.5 * 2^52, the same for float64. */
 const MAGIC_DOUBLE: f64 = 6755399441055744.0;
-
-/** f32x4 -> i32x4 for |x| < 2^22. */
-@inline
-export function roundSmall(x: v128): v128 {
-  return i32x4.sub(f32x4.add(x, f32x4.splat(MAGIC)), i32x4.splat(MAGIC_BITS));
-}
 
 /** f32x4 -> f32x4 of whole numbers for |x| < 2^22. */
 @inline
@@ -54,12 +47,18 @@ export function withoutNaN(x: v128): v128 {
   return v128.and(x, f32x4.eq(x, x));
 }
 
-/** Low bytes of four i32x4 whose values lie in -128..255: the same for signed and unsigned bytes. */
 @inline
-export function narrowBytes(a: v128, b: v128, c: v128, d: v128): v128 {
-  const mask = i16x8.splat(255);
-  return i8x16.narrow_i16x8_u(
-    v128.and(i16x8.narrow_i32x4_s(a, b), mask),
-    v128.and(i16x8.narrow_i32x4_s(c, d), mask),
-  );
+function lowByte(x: v128): v128 {
+  return v128.and(f32x4.add(x, f32x4.splat(MAGIC)), i32x4.splat(255));
+}
+
+/**
+ * Sixteen floats, |x| < 2^22, rounded and then added to the bytes of `zero`. All modulo 256, so that it does not matter
+ * whether the bytes are signed.
+ */
+@inline
+export function roundToBytes(a: v128, b: v128, c: v128, d: v128, zero: v128): v128 {
+  const low = i16x8.narrow_i32x4_s(lowByte(a), lowByte(b));
+  const high = i16x8.narrow_i32x4_s(lowByte(c), lowByte(d));
+  return i8x16.add(i8x16.narrow_i16x8_u(low, high), zero);
 }

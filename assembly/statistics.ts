@@ -1,4 +1,5 @@
 import { log } from './logarithm';
+import { own as lanes } from './own';
 import { limit, roundSmallFloat, roundSmallScalar, withoutNaN } from './rounding';
 
 /** Sums in float64: element i belongs to lane i mod 16, the lanes are folded by halves. */
@@ -6,8 +7,6 @@ const LANES: i32 = 16;
 const LANE_BYTES: usize = 128;
 /** Elements per pass of moments: they stay in the first-level cache while every quarter of the lanes reads them. */
 const PASS: i32 = 4096;
-
-const lanes = memory.data(512, 16);
 
 function fold(at: usize): f64 {
   for (let half: usize = 64; half >= 8; half >>= 1)
@@ -77,32 +76,36 @@ function most(x: v128): f32 {
   return max(a, max(f32x4.extract_lane(x, 2), f32x4.extract_lane(x, 3)));
 }
 
-/** Four chains, since f32x4.min and f32x4.max (which order -0 and +0) are long sequences on x86. */
+/**
+ * f32x4.min and f32x4.max, which order -0 and +0, are long sequences on x86; pmin and pmax are one instruction. They
+ * leave open which zero: a least 0 is -0 where any sign bit is set, a greatest 0 is -0 where all are.
+ */
 function extremes(x: usize, n: i32, into: usize): void {
-  let l0 = f32x4.splat(Infinity), l1 = l0, l2 = l0, l3 = l0;
-  let h0 = f32x4.splat(-Infinity), h1 = h0, h2 = h0, h3 = h0;
+  let low = f32x4.splat(Infinity), high = f32x4.splat(-Infinity);
+  let low2 = low, high2 = high;
+  let some = i32x4.splat(0), all = i32x4.splat(-1);
   let i = 0;
-  for (; i + 16 <= n; i += 16) {
+  for (; i + 8 <= n; i += 8) {
     const at = x + (<usize>i << 2);
-    const a = v128.load(at), b = v128.load(at, 16), c = v128.load(at, 32), d = v128.load(at, 48);
-    l0 = f32x4.min(l0, a);
-    h0 = f32x4.max(h0, a);
-    l1 = f32x4.min(l1, b);
-    h1 = f32x4.max(h1, b);
-    l2 = f32x4.min(l2, c);
-    h2 = f32x4.max(h2, c);
-    l3 = f32x4.min(l3, d);
-    h3 = f32x4.max(h3, d);
+    const a = v128.load(at), b = v128.load(at, 16);
+    low = f32x4.pmin(low, a);
+    high = f32x4.pmax(high, a);
+    low2 = f32x4.pmin(low2, b);
+    high2 = f32x4.pmax(high2, b);
+    some = v128.or(some, v128.or(a, b));
+    all = v128.and(all, v128.and(a, b));
   }
-  let low = least(f32x4.min(f32x4.min(l0, l1), f32x4.min(l2, l3)));
-  let high = most(f32x4.max(f32x4.max(h0, h1), f32x4.max(h2, h3)));
   for (; i < n; i++) {
-    const v = load<f32>(x + (<usize>i << 2));
-    low = min(low, v);
-    high = max(high, v);
+    const v = v128.load_splat<f32>(x + (<usize>i << 2));
+    low = f32x4.pmin(low, v);
+    high = f32x4.pmax(high, v);
+    some = v128.or(some, v);
+    all = v128.and(all, v);
   }
-  store<f64>(into, <f64>low);
-  store<f64>(into, <f64>high, 8);
+  const l = least(f32x4.pmin(low, low2)), h = most(f32x4.pmax(high, high2));
+  const anyNegative = i32x4.bitmask(some) != 0, allNegative = i32x4.bitmask(all) == 15;
+  store<f64>(into, l != 0 ? <f64>l : anyNegative ? -0.0 : 0.0);
+  store<f64>(into, h != 0 ? <f64>h : allNegative ? -0.0 : 0.0, 8);
 }
 
 export function moments(x: usize, n: i32, into: usize): void {
@@ -124,6 +127,10 @@ export function moments(x: usize, n: i32, into: usize): void {
   }
   for (let power: usize = 0; power < 4; power++) store<f64>(into + 16 + (power << 3), fold(lanes + power * LANE_BYTES));
 }
+
+/** Whole numbers below this are exact after 2^23 is added, and stand in the low bits. */
+const EXACT: i32 = 1 << 22;
+const TWO_23: f32 = 8388608.0;
 
 /** Sub-tables, so that equal values in a row do not wait for one another's counter. */
 const TABLES: i32 = 4;
@@ -148,9 +155,11 @@ export function histogram(x: usize, n: i32, low: f32, high: f32, bins: i32, coun
   const table = <usize>bins << 2;
   memory.fill(scratch, 0, histogramScratch(bins));
   let i = 0;
-  for (; i + 4 <= n; i += 4) {
+  // f32x4 to i32x4 directly is a long sequence on x86.
+  if (bins <= EXACT) for (; i + 4 <= n; i += 4) {
     const position = f32x4.mul(f32x4.sub(v128.load(x + (<usize>i << 2)), from), factor);
-    const bin = i32x4.trunc_sat_f32x4_s(limit(position, zero, most));
+    const whole = f32x4.add(f32x4.floor(limit(position, zero, most)), f32x4.splat(TWO_23));
+    const bin = v128.and(whole, i32x4.splat(EXACT - 1));
     count(scratch, i32x4.extract_lane(bin, 0));
     count(scratch + table, i32x4.extract_lane(bin, 1));
     count(scratch + 2 * table, i32x4.extract_lane(bin, 2));

@@ -1,4 +1,5 @@
-import { Shape } from './shape';
+import { Shape, roundUp } from './shape';
+import { column, columns, image, row, rows } from './work';
 
 /**
  * A tile of the input in scratch: the part that a block of neighbouring outputs needs, padding filled with zeros,
@@ -6,7 +7,7 @@ import { Shape } from './shape';
  * nothing), floats are copied. The outputs of a tile are whole rows, or a part of one row: one run of pixels.
  */
 
-/** A tile stays in a quarter of a usual second-level cache, beside weights and outputs. */
+/** A tile stays in half of a usual second-level cache, beside weights and outputs. */
 const TILE_BYTES: u64 = 256 * 1024;
 /** More pixels than this bring nothing and need a longer table. */
 const TILE_PIXELS: i32 = 4096;
@@ -18,81 +19,71 @@ export const UNSIGNED_BYTES: i32 = 0;
 export const SIGNED_BYTES: i32 = 1;
 export const FLOATS: i32 = 2;
 
-/** Outputs of a tile, and the tile's extent in pixels. Valid between planTile and the end of the call. */
+/** Outputs of a tile. Valid from planTile to the end of the call, as is all that follows. */
 export let tileRows: i32 = 0;
 export let tileColumns: i32 = 0;
-let heightLimit: i32 = 0;
-export let tileWidth: i32 = 0;
-/** Steps from tap to tap and from output to output within the tile. */
-export let tapStepY: i32 = 0;
-export let tapStepX: i32 = 0;
+/** Its extent in pixels, and a pixel's bytes. */
+let tileHeight: i32 = 0;
+let tileWidth: i32 = 0;
+let pixelBytes: i32 = 0;
+/** Steps from output to output within the tile. */
 let stepY: i32 = 0;
 let stepX: i32 = 0;
 /** Input pixels between neighbouring tile pixels: the stride where the kernel has one tap, so none is wasted. */
 let sourceStepY: i32 = 0;
 let sourceStepX: i32 = 0;
-/** How often each input channel is repeated (depthwise with several outputs per channel), and channels then. */
-let repeats: i32 = 0;
-export let tileChannels: i32 = 0;
-export let elementBytes: i32 = 0;
 
-function extentY(rows: i32, s: Shape): i32 {
-  return (rows - 1) * stepY + (s.kernelHeight - 1) * s.dilationHeight + 1;
+function extentY(ofRows: i32, s: Shape): i32 {
+  return (ofRows - 1) * stepY + (s.kernelHeight - 1) * s.dilationHeight + 1;
 }
 
-function extentX(columns: i32, s: Shape): i32 {
-  return (columns - 1) * stepX + (s.kernelWidth - 1) * s.dilationWidth + 1;
+function extentX(ofColumns: i32, s: Shape): i32 {
+  return (ofColumns - 1) * stepX + (s.kernelWidth - 1) * s.dilationWidth + 1;
 }
 
-/** Chooses the tile; returns the bytes that it and its table of pixel offsets need. */
-export function planTile(s: Shape, depthwise: bool, bytes: i32): usize {
-  elementBytes = bytes;
-  repeats = depthwise ? s.outChannels / s.groups : 1;
-  tileChannels = s.inChannels * repeats;
+/** How many outputs have an extent within `limit`: at least one. */
+@inline
+export function fitting(limit: u64, extentOfOne: i32, step: i32, outputs: i32): i32 {
+  return min(outputs, 1 + <i32>min<i64>(outputs, max<i64>(0, (<i64>limit - extentOfOne) / step)));
+}
+
+/** Chooses the tile of elements of `bytes` bytes; returns the bytes that it and its table of pixel offsets need. */
+export function planTile(s: Shape, bytes: i32): usize {
+  pixelBytes = s.inChannels * bytes;
   sourceStepY = s.kernelHeight == 1 ? s.strideHeight : 1;
   sourceStepX = s.kernelWidth == 1 ? s.strideWidth : 1;
   stepY = s.strideHeight / sourceStepY;
   stepX = s.strideWidth / sourceStepX;
-  tapStepY = s.dilationHeight;
-  tapStepX = s.dilationWidth;
-  const pixelBytes = <u64>tileChannels * bytes;
-  tileColumns = min(s.outWidth, TILE_PIXELS);
-  if (<u64>extentY(1, s) * extentX(tileColumns, s) * pixelBytes > TILE_BYTES) {
-    const width = TILE_BYTES / (pixelBytes * extentY(1, s));
-    tileColumns = 1 + <i32>max<i64>(0, (<i64>width - extentX(1, s)) / stepX);
-    tileColumns = min(tileColumns, s.outWidth);
-  }
+  const pixels = TILE_BYTES / max(1, pixelBytes);
+  tileColumns = fitting(pixels / extentY(1, s), extentX(1, s), stepX, min(s.outWidth, TILE_PIXELS));
   tileRows = 1;
   if (tileColumns == s.outWidth) {
-    const height = TILE_BYTES / (pixelBytes * extentX(tileColumns, s));
-    tileRows = 1 + <i32>max<i64>(0, (<i64>height - extentY(1, s)) / stepY);
-    tileRows = max(1, min(min(tileRows, s.outHeight), TILE_PIXELS / tileColumns));
+    tileRows = fitting(pixels / extentX(tileColumns, s), extentY(1, s), stepY, s.outHeight);
+    tileRows = max(1, min(tileRows, TILE_PIXELS / tileColumns));
   }
-  heightLimit = extentY(tileRows, s);
+  tileHeight = extentY(tileRows, s);
   tileWidth = extentX(tileColumns, s);
-  return tileBytes() + (<usize>(tileRows * tileColumns) << 2);
+  return tileBytes() + roundUp(<usize>(tileRows * tileColumns) << 2, 16);
 }
 
 /** Bytes of the tile alone; the table of offsets follows. */
 export function tileBytes(): usize {
-  return (<usize>heightLimit * tileWidth * tileChannels * elementBytes + SLACK + 15) & ~15;
+  return roundUp(<usize>tileHeight * tileWidth * pixelBytes + SLACK, 16);
 }
 
 /** Byte offset within the tile of every output's first tap. */
-export function pixelOffsets(offsets: usize): void {
-  const pixel = tileChannels * elementBytes;
+export function writeOffsets(offsets: usize): void {
   for (let y = 0; y < tileRows; y++) {
     for (let x = 0; x < tileColumns; x++) {
-      store<i32>(offsets, (y * stepY * tileWidth + x * stepX) * pixel);
+      store<i32>(offsets, (y * stepY * tileWidth + x * stepX) * pixelBytes);
       offsets += 4;
     }
   }
 }
 
 /** Byte offset of one tap from an output's first. */
-@inline
-export function tapOffset(ky: i32, kx: i32): i32 {
-  return (ky * tapStepY * tileWidth + kx * tapStepX) * tileChannels * elementBytes;
+export function tapOffset(s: Shape, ky: i32, kx: i32): i32 {
+  return (ky * s.dilationHeight * tileWidth + kx * s.dilationWidth) * pixelBytes;
 }
 
 function widen(kind: i32, from: usize, n: i32, zeroPoint: i32, to: usize): void {
@@ -107,65 +98,40 @@ function widen(kind: i32, from: usize, n: i32, zeroPoint: i32, to: usize): void 
   }
 }
 
-/** n input elements to the tile; returns where the tile goes on. */
-function copyRun(kind: i32, from: usize, n: i32, zeroPoint: i32, to: usize): usize {
-  if (repeats == 1) {
-    if (kind == FLOATS) memory.copy(to, from, <usize>n << 2);
-    else widen(kind, from, n, zeroPoint, to);
-    return to + <usize>n * elementBytes;
-  }
-  for (let i = 0; i < n; i++) {
-    for (let r = 0; r < repeats; r++) {
-      if (kind == FLOATS) store<f32>(to, load<f32>(from + (<usize>i << 2)));
-      else {
-        const value = kind == SIGNED_BYTES ? <i32>load<i8>(from + i) : <i32>load<u8>(from + i);
-        store<i16>(to, <i16>(value - zeroPoint));
-      }
-      to += elementBytes;
-    }
-  }
-  return to;
+@inline
+function copyPixels(s: Shape, kind: i32, from: usize, pixels: i32, zeroPoint: i32, to: usize): void {
+  if (kind == FLOATS) memory.copy(to, from, <usize>pixels * pixelBytes);
+  else widen(kind, from, pixels * s.inChannels, zeroPoint, to);
 }
 
-/** Fills the tile for the outputs that begin at (row, column); rows beyond the output are left out. */
-export function fillTile(
-  s: Shape,
-  kind: i32,
-  a: usize,
-  image: i32,
-  row: i32,
-  column: i32,
-  rows: i32,
-  zeroPoint: i32,
-  tile: usize,
-): void {
-  const sourceBytes = kind == FLOATS ? 4 : 1;
-  const pixel = <usize>tileChannels * elementBytes;
+/** Fills the tile for the outputs of the current unit. */
+export function fillTile(s: Shape, kind: i32, a: usize, zeroPoint: i32, tile: usize): void {
+  const sourcePixel = s.inChannels * (kind == FLOATS ? 4 : 1);
+  const pixel = <usize>pixelBytes;
   const top = row * s.strideHeight - s.padTop;
   const left = column * s.strideWidth - s.padLeft;
   const height = extentY(rows, s);
+  const width = extentX(columns, s);
   // Tile columns whose source lies inside: before..after.
-  const before = min(tileWidth, left < 0 ? (-left + sourceStepX - 1) / sourceStepX : 0);
-  const after = max(before, min(tileWidth, s.inWidth > left ? (s.inWidth - left + sourceStepX - 1) / sourceStepX : 0));
+  const before = min(width, left < 0 ? (-left + sourceStepX - 1) / sourceStepX : 0);
+  const after = max(before, min(width, s.inWidth > left ? (s.inWidth - left + sourceStepX - 1) / sourceStepX : 0));
   for (let r = 0; r < height; r++) {
     const y = top + r * sourceStepY;
     const start = tile + <usize>r * tileWidth * pixel;
     if (y < 0 || y >= s.inHeight) {
-      memory.fill(start, 0, <usize>tileWidth * pixel);
+      memory.fill(start, 0, <usize>width * pixel);
       continue;
     }
     memory.fill(start, 0, <usize>before * pixel);
-    const line = a + (<usize>image * s.inHeight + y) * s.inWidth * s.inChannels * sourceBytes;
+    let from = a + ((<usize>image * s.inHeight + y) * s.inWidth + left + before * sourceStepX) * sourcePixel;
     let to = start + <usize>before * pixel;
-    if (sourceStepX == 1) {
-      const x = left + before;
-      copyRun(kind, line + <usize>x * s.inChannels * sourceBytes, (after - before) * s.inChannels, zeroPoint, to);
-    } else {
+    if (sourceStepX == 1) copyPixels(s, kind, from, after - before, zeroPoint, to);
+    else
       for (let c = before; c < after; c++) {
-        const x = left + c * sourceStepX;
-        to = copyRun(kind, line + <usize>x * s.inChannels * sourceBytes, s.inChannels, zeroPoint, to);
+        copyPixels(s, kind, from, 1, zeroPoint, to);
+        from += <usize>sourceStepX * sourcePixel;
+        to += pixel;
       }
-    }
-    memory.fill(start + <usize>after * pixel, 0, <usize>(tileWidth - after) * pixel);
+    memory.fill(start + <usize>after * pixel, 0, <usize>(width - after) * pixel);
   }
 }

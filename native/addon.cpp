@@ -1,5 +1,5 @@
 // The addon's module: which instruction sets there are, backends and their end; the verbs stand in verbs.cpp. Only
-// these two and call.h know Node-API. No exception crosses it.
+// these, call.h, copies.h and later.h know Node-API. No exception crosses it.
 #include "call.h"
 #include "processor.h"
 
@@ -8,17 +8,21 @@
 
 namespace sq {
 
-void refuse_call(napi_env env, const char* code, const char* message) {
+napi_value error_of(napi_env env, const char* code, const char* message) {
   void* data = nullptr;
   napi_get_instance_data(env, &data);
-  napi_value constructor = nullptr, arguments[2], error;
+  napi_value constructor = nullptr, arguments[2] = {}, error = nullptr;
   if (data) napi_get_reference_value(env, static_cast<napi_ref>(data), &constructor);
-  if (constructor && napi_create_string_utf8(env, code, NAPI_AUTO_LENGTH, &arguments[0]) == napi_ok &&
-      napi_create_string_utf8(env, message, NAPI_AUTO_LENGTH, &arguments[1]) == napi_ok &&
-      napi_new_instance(env, constructor, 2, arguments, &error) == napi_ok)
-    napi_throw(env, error);
-  else
-    napi_throw_error(env, code, message);
+  napi_create_string_utf8(env, code, NAPI_AUTO_LENGTH, &arguments[0]);
+  napi_create_string_utf8(env, message, NAPI_AUTO_LENGTH, &arguments[1]);
+  if (!constructor || napi_new_instance(env, constructor, 2, arguments, &error) != napi_ok)
+    napi_create_error(env, arguments[0], arguments[1], &error);
+  return error;
+}
+
+void refuse_call(napi_env env, const char* code, const char* message) {
+  const napi_value error = error_of(env, code, message);
+  if (error) napi_throw(env, error);
 }
 
 namespace {
@@ -46,16 +50,40 @@ napi_value isas(napi_env env, napi_callback_info) {
   return list;
 }
 
-void release(napi_env, void* data, void*) {
+void end_threads(void* backend) { static_cast<Backend*>(backend)->pool->end(); }
+
+void release(napi_env env, void* data, void*) {
   auto* backend = static_cast<Backend*>(data);
+  napi_remove_env_cleanup_hook(env, end_threads, backend);
+  if (backend->kept) napi_delete_reference(env, backend->kept);
+  delete backend->alone;
   delete backend->pool;
   delete backend;
 }
 
-/** create(isa, threads): a backend, or null where this processor has no such instruction set. */
+/** Null where no memory is left. */
+Pool* pool_of(int threads) {
+  try {
+    return new Pool(threads);
+  } catch (...) {
+    return nullptr;
+  }
+}
+
+/** The data of the array in which JavaScript describes shapes; null where it is another array. */
+const int32_t* shapes_of(napi_env env, napi_value array) {
+  napi_typedarray_type type = napi_int8_array;
+  size_t length = 0;
+  void* data = nullptr;
+  const bool fits = napi_get_typedarray_info(env, array, &type, &length, &data, nullptr, nullptr) == napi_ok &&
+                    type == napi_int32_array && length * sizeof(int32_t) == sizeof(WeightsShape) + sizeof(ConvShape);
+  return fits ? static_cast<const int32_t*>(data) : nullptr;
+}
+
+/** create(isa, threads, shapes): a backend, or null where this processor has no such instruction set. */
 napi_value create(napi_env env, napi_callback_info info) {
-  size_t count = 2;
-  napi_value values[2] = {}, result = nullptr;
+  size_t count = 3;
+  napi_value values[3] = {}, result = nullptr;
   napi_get_cb_info(env, info, &count, values, nullptr, nullptr);
   char name[32] = "";
   size_t length = 0;
@@ -68,35 +96,51 @@ napi_value create(napi_env env, napi_callback_info info) {
   });
   napi_get_null(env, &result);
   if (!found) return result;
-  auto* backend = new (std::nothrow) Backend{found, new (std::nothrow) Pool(threads)};
-  if (backend && backend->pool && napi_create_external(env, backend, release, nullptr, &result) == napi_ok) return result;
+  const int32_t* shapes = shapes_of(env, values[2]);
+  if (!shapes) {
+    refuse_call(env, "INVALID_ARGUMENT", "Expected an Int32Array for shapes.");
+    return nullptr;
+  }
+  Pool* const pool = pool_of(threads);
+  Pool* const alone = pool_of(1);
+  auto* backend = new (std::nothrow) Backend{found, pool, alone, shapes, nullptr, false, false};
+  if (backend && pool && alone && napi_create_reference(env, values[2], 1, &backend->kept) == napi_ok &&
+      napi_create_external(env, backend, release, nullptr, &result) == napi_ok) {
+    napi_add_env_cleanup_hook(env, end_threads, backend);
+    return result;
+  }
+  if (backend && backend->kept) napi_delete_reference(env, backend->kept);
+  delete backend;
+  delete alone;
+  delete pool;
   refuse_call(env, "OUT_OF_MEMORY", "Expected memory for a backend but none is left.");
   return nullptr;
 }
 
-/** Ends the threads; what is called afterwards runs on the caller's. */
+/** Ends the threads, after the asynchronous call that may run; what is called afterwards runs on the caller's. */
 napi_value dispose(napi_env env, napi_callback_info info) {
   Call c(env, info);
   if (!c.fits()) return nullptr;
-  Pool* rest = new (std::nothrow) Pool(1);
-  if (!rest) return nullptr;
-  delete c.backend().pool;
-  c.backend().pool = rest;
+  c.backend().disposed = true;
+  if (!c.backend().busy) c.backend().pool->end();
   return nullptr;
 }
 
 napi_value fused(napi_env env, napi_callback_info info) {
   Call c(env, info);
   napi_value value = nullptr;
-  if (c.fits()) napi_get_boolean(env, c.kernels().fused, &value);
+  if (c.fits()) napi_get_boolean(env, c.backend().kernels->fused, &value);
   return value;
 }
 
-/** address(bytes): how far its first byte lies behind a multiple of 64. */
+/** misalignment(bytes): how far its first byte lies behind a multiple of 64. */
 napi_value misalignment(napi_env env, napi_callback_info info) {
   Call c(env, info);
-  const Bytes bytes = c.bytes(1);
-  return c.done(static_cast<double>(reinterpret_cast<uintptr_t>(bytes.data) % 64));
+  Bytes bytes{};
+  c.read(bytes);
+  napi_value value = nullptr;
+  if (c.fits()) napi_create_uint32(env, static_cast<uint32_t>(reinterpret_cast<uintptr_t>(bytes.data) % 64), &value);
+  return value;
 }
 
 napi_value take_errors(napi_env env, napi_callback_info info) {
@@ -109,26 +153,32 @@ napi_value take_errors(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-const Export EXPORTS[] = {
-    {"isas", isas},
-    {"create", create},
-    {"dispose", dispose},
-    {"fused", fused},
-    {"misalignment", misalignment},
-    {"takeErrors", take_errors},
+constexpr struct {
+  const char* name;
+  napi_callback function;
+} EXPORTS[] = {
+    {"isas", isas},   {"create", create},
+    {"dispose", dispose}, {"fused", fused},
+    {"misalignment", misalignment}, {"takeErrors", take_errors},
 };
 
-void define(napi_env env, napi_value exports, const Export& entry) {
+void define(napi_env env, napi_value on, const char* name, napi_callback callback) {
   napi_value function = nullptr;
-  if (napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.function, nullptr, &function) == napi_ok)
-    napi_set_named_property(env, exports, entry.name, function);
+  if (napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function) == napi_ok)
+    napi_set_named_property(env, on, name, function);
 }
 
 }  // namespace
 }  // namespace sq
 
 NAPI_MODULE_INIT() {
-  for (const auto& entry : sq::EXPORTS) sq::define(env, exports, entry);
-  for (size_t i = 0; i < sq::VERB_COUNT; i++) sq::define(env, exports, sq::VERBS[i]);
+  napi_value later = nullptr;
+  if (napi_create_object(env, &later) != napi_ok) return exports;
+  for (const auto& entry : sq::EXPORTS) sq::define(env, exports, entry.name, entry.function);
+  for (size_t i = 0; i < sq::VERB_COUNT; i++) {
+    sq::define(env, exports, sq::VERBS[i].name, sq::VERBS[i].now);
+    sq::define(env, later, sq::VERBS[i].name, sq::VERBS[i].later);
+  }
+  napi_set_named_property(env, exports, "later", later);
   return exports;
 }

@@ -1,168 +1,253 @@
-// One call from JavaScript: its backend and its arguments, read in place.
+// One call from JavaScript: its backend and its arguments, read in order.
 #pragma once
 #include <node_api.h>
 
+#include <initializer_list>
+
+#include "copies.h"
 #include "kernels.h"
 #include "pool.h"
 
 namespace sq {
 
-/** One instruction set with its threads: what `create` hands out. */
+/** One instruction set with its threads: what `create` hands out. Belongs to one JavaScript thread. */
 struct Backend {
   const Kernels* kernels;
   Pool* pool;
+  Pool* alone;  // without threads: of synchronous calls made while an asynchronous one has the other
+  const int32_t* shapes;  // where JavaScript describes shapes before it calls: WeightsShape, then ConvShape
+  napi_ref kept;          // the array that `shapes` points into
+  bool busy;              // an asynchronous call runs
+  bool disposed;
 };
 
+/** Typed arrays as verbs name them in their parameters; byte arrays are Bytes. */
 template <class T>
-struct Span {
+struct In {
+  const T* data;
+  int64_t length;
+};
+/** Null in JavaScript is no data and length 0. */
+template <class T>
+struct InOrNull : In<T> {};
+template <class T>
+struct Out {
   T* data;
   int64_t length;
 };
+struct OutBytes : Bytes {};
+/** Elements of any type, to be moved. */
+struct Elements {
+  void* data;
+  int64_t element_bytes;
+};
+struct OutElements : Elements {};
 
 struct Export {
   const char* name;
-  napi_callback function;
+  napi_callback now, later;
 };
 
 extern const Export VERBS[];
 extern const size_t VERB_COUNT;
 
-/** Throws a SigmaQuantError in JavaScript. */
+/** A SigmaQuantError. */
+napi_value error_of(napi_env env, const char* code, const char* message);
+/** Throws one in JavaScript. */
 void refuse_call(napi_env env, const char* code, const char* message);
 
-/** Reads arguments in any order; the first that does not fit makes `fits` false and throws in JavaScript. */
+/** Reads the arguments one after another; the first that does not fit makes `fits` false and throws in JavaScript. */
 class Call {
  public:
-  Call(napi_env env, napi_callback_info info) : env_(env) {
-    size_t count = MOST_ARGUMENTS;
-    napi_get_cb_info(env, info, &count, values_, nullptr, nullptr);
+  /** With `copies`, arrays that JavaScript could detach or shrink later are read from there. */
+  Call(napi_env env, napi_callback_info info, Copies* copies = nullptr) : env_(env), copies_(copies) {
+    count_ = MOST_ARGUMENTS;
+    napi_get_cb_info(env, info, &count_, values_, nullptr, nullptr);
     void* backend = nullptr;
-    if (count == 0 || napi_get_value_external(env, values_[0], &backend) != napi_ok || !backend)
+    if (count_ == 0 || napi_get_value_external(env, values_[0], &backend) != napi_ok || !backend)
       fail("Expected a backend as the first argument.");
     else
       backend_ = static_cast<Backend*>(backend);
   }
 
   bool fits() const { return fits_; }
-  const Kernels& kernels() const { return *backend_->kernels; }
-  Pool& pool() { return *backend_->pool; }
-  Backend& backend() { return *backend_; }
-
-  double number(int index) {
-    double value = 0;
-    if (napi_get_value_double(env_, values_[index], &value) != napi_ok) fail("Expected a number.");
-    return value;
-  }
-  float single(int index) { return static_cast<float>(number(index)); }
-  int32_t whole(int index) {
-    int32_t value = 0;
-    if (napi_get_value_int32(env_, values_[index], &value) != napi_ok) fail("Expected a whole number.");
-    return value;
-  }
-  int64_t large(int index) { return static_cast<int64_t>(number(index)); }
-  bool boolean(int index) {
-    bool value = false;
-    if (napi_get_value_bool(env_, values_[index], &value) != napi_ok) fail("Expected a boolean.");
-    return value;
+  Backend& backend() const { return *backend_; }
+  Pool& pool() const { return backend_->busy ? *backend_->alone : *backend_->pool; }
+  /** All arguments in one JavaScript array, which keeps them alive. */
+  napi_value arguments() const {
+    napi_value list = nullptr;
+    if (napi_create_array_with_length(env_, count_, &list) != napi_ok) return nullptr;
+    for (size_t i = 0; i < count_ && i < MOST_ARGUMENTS; i++) napi_set_element(env_, list, static_cast<uint32_t>(i), values_[i]);
+    return list;
   }
 
-  Span<float> floats(int index) { return span<float>(index, napi_float32_array); }
-  Span<double> doubles(int index) { return span<double>(index, napi_float64_array); }
-  Span<int32_t> integers(int index) { return span<int32_t>(index, napi_int32_array); }
-  /** Absent (null) arrays are empty, with no data. */
-  Span<float> floats_or_null(int index) { return is_null(index) ? Span<float>{} : floats(index); }
-  Span<int32_t> integers_or_null(int index) { return is_null(index) ? Span<int32_t>{} : integers(index); }
-
-  Bytes bytes(int index) {
-    napi_typedarray_type type = napi_int8_array;
-    const Span<uint8_t> found = any(index, &type);
-    if (type != napi_int8_array && type != napi_uint8_array) fail("Expected an Int8Array or Uint8Array.");
-    return {found.data, found.length, type == napi_int8_array};
+  void read(double& value) {
+    if (napi_get_value_double(env_, values_[next_++], &value) != napi_ok) fail("Expected a number.");
+  }
+  void read(float& value) {
+    double number = 0;
+    read(number);
+    value = static_cast<float>(number);
+  }
+  void read(int64_t& value) {
+    if (napi_get_value_int64(env_, values_[next_++], &value) != napi_ok) fail("Expected a whole number.");
+  }
+  void read(int32_t& value) {
+    if (napi_get_value_int32(env_, values_[next_++], &value) != napi_ok) fail("Expected a whole number.");
+  }
+  void read(bool& value) {
+    if (napi_get_value_bool(env_, values_[next_++], &value) != napi_ok) fail("Expected a boolean.");
   }
 
-  /** Floats or bytes, whatever they are. */
-  struct Elements {
-    void* data;
-    int64_t element_bytes;
-  };
-  Elements elements(int index) {
-    napi_typedarray_type type = napi_int8_array;
-    const Span<uint8_t> found = any(index, &type);
-    if (type == napi_float32_array) return {found.data, 4};
-    if (type != napi_int8_array && type != napi_uint8_array) fail("Expected a Float32Array, Int8Array or Uint8Array.");
-    return {found.data, 1};
+  void read(WeightsShape& shape) {
+    if (fits_) shape = *reinterpret_cast<const WeightsShape*>(backend_->shapes);
+  }
+  void read(ConvShape& shape) {
+    if (fits_) shape = *reinterpret_cast<const ConvShape*>(backend_->shapes + sizeof(WeightsShape) / sizeof(int32_t));
   }
 
-  template <class Shape>
-  Shape shape(int index) {
-    const Span<int32_t> fields = integers(index);
-    if (fields.length * 4 != int64_t(sizeof(Shape))) fail("Expected a shape of another length.");
-    Shape shape{};
-    for (int64_t i = 0; fits_ && i < fields.length; i++) reinterpret_cast<int32_t*>(&shape)[i] = fields.data[i];
-    return shape;
+  template <class T>
+  void read(In<T>& span) {
+    const Array found = typed<T>(false, false);
+    span = {reinterpret_cast<const T*>(found.data), found.length};
+  }
+  template <class T>
+  void read(InOrNull<T>& span) {
+    const Array found = typed<T>(false, true);
+    span.data = reinterpret_cast<const T*>(found.data);
+    span.length = found.length;
+  }
+  template <class T>
+  void read(Out<T>& span) {
+    const Array found = typed<T>(true, false);
+    span = {reinterpret_cast<T*>(found.data), found.length};
+  }
+  void read(Bytes& bytes) { bytes = bytes_of(array(false, false)); }
+  void read(OutBytes& bytes) { static_cast<Bytes&>(bytes) = bytes_of(array(true, false)); }
+
+  /** Whatever is copied without a look at it. */
+  void read(Elements& elements) { elements = elements_of(array(false, false)); }
+  void read(OutElements& elements) { static_cast<Elements&>(elements) = elements_of(array(true, false)); }
+  void read(PlaneCopy& plane) {
+    for (int64_t* field : {&plane.rows, &plane.columns, &plane.from, &plane.from_row, &plane.from_column, &plane.to,
+                           &plane.to_row, &plane.to_column})
+      read(*field);
   }
 
   /** The six last arguments of gemm and conv: bias, multipliers, outZeroPoint, low, high, out. */
-  Output output(int index) {
-    Output output{};
-    output.bias = integers_or_null(index).data;
-    output.multipliers = floats_or_null(index + 1).data;
-    output.zero_point = whole(index + 2);
-    output.low = whole(index + 3);
-    output.high = whole(index + 4);
-    napi_typedarray_type type = napi_int8_array;
-    output.data = any(index + 5, &type).data;
-    output.kind = type == napi_int32_array ? Output::INT32 : type == napi_float32_array ? Output::FLOAT32 : Output::BYTES;
-    if (output.kind == Output::BYTES && type != napi_int8_array && type != napi_uint8_array)
-      fail("Expected an Int32Array, Float32Array, Int8Array or Uint8Array.");
-    return output;
+  void read(Output& output) {
+    InOrNull<int32_t> bias{};
+    InOrNull<float> multipliers{};
+    read(bias);
+    read(multipliers);
+    output.bias = bias.data;
+    output.multipliers = multipliers.data;
+    read(output.zero_point);
+    read(output.low);
+    read(output.high);
+    const Array out = array(true, false);
+    output.kind = out.type == napi_int32_array     ? Output::INT32
+                  : out.type == napi_float32_array ? Output::FLOAT32
+                                                   : Output::BYTES;
+    output.data = output.kind == Output::BYTES ? bytes_of(out).data : out.data;
   }
 
-  /** After the work: throws where scratch memory ran out. */
-  napi_value done() {
-    if (fits_ && pool().exhausted()) refuse_call(env_, "OUT_OF_MEMORY", "Expected memory for intermediate results but none is left.");
-    return nullptr;
-  }
-  napi_value done(double result) {
-    napi_value value = nullptr;
-    if (fits_) napi_create_double(env_, result, &value);
-    return value;
+  void fail(const char* message, const char* code = "INVALID_ARGUMENT") {
+    if (fits_) refuse_call(env_, code, message);
+    fits_ = false;
   }
 
  private:
   static constexpr size_t MOST_ARGUMENTS = 16;
 
-  bool is_null(int index) {
-    napi_valuetype type = napi_undefined;
-    napi_typeof(env_, values_[index], &type);
-    return type == napi_null || type == napi_undefined;
+  struct Array {
+    napi_typedarray_type type = napi_int8_array;
+    uint8_t* data = nullptr;
+    int64_t length = 0;
+    bool present = false;
+  };
+
+  template <class T>
+  static constexpr napi_typedarray_type type_of();
+
+  static size_t element_bytes(napi_typedarray_type type) {
+    switch (type) {
+      case napi_int8_array:
+      case napi_uint8_array:
+      case napi_uint8_clamped_array:
+        return 1;
+      case napi_int16_array:
+      case napi_uint16_array:
+        return 2;
+      case napi_int32_array:
+      case napi_uint32_array:
+      case napi_float32_array:
+        return 4;
+      default:
+        return 8;
+    }
   }
 
-  Span<uint8_t> any(int index, napi_typedarray_type* type) {
+  static Elements elements_of(const Array& found) {
+    return {found.data, static_cast<int64_t>(element_bytes(found.type))};
+  }
+
+  Array array(bool written, bool may_be_null) {
+    const int index = next_++;
+    Array found;
     void* data = nullptr;
     size_t length = 0;
-    if (napi_get_typedarray_info(env_, values_[index], type, &length, &data, nullptr, nullptr) != napi_ok)
-      fail("Expected a typed array.");
-    return {static_cast<uint8_t*>(data), static_cast<int64_t>(length)};
+    napi_value buffer = nullptr;
+    if (napi_get_typedarray_info(env_, values_[index], &found.type, &length, &data, copies_ ? &buffer : nullptr, nullptr) !=
+        napi_ok) {
+      napi_valuetype type = napi_undefined;
+      napi_typeof(env_, values_[index], &type);
+      if (!may_be_null || (type != napi_null && type != napi_undefined)) fail("Expected a typed array.");
+      return found;
+    }
+    found.present = true;
+    found.length = static_cast<int64_t>(length);
+    found.data = static_cast<uint8_t*>(data);
+    bool plain = false;
+    if (copies_ && fits_ && napi_is_arraybuffer(env_, buffer, &plain) == napi_ok && plain) {
+      found.data = copies_->take(index, data, length, element_bytes(found.type), written);
+      if (!found.data) fail("Expected memory for a copy of an argument but none is left.", "OUT_OF_MEMORY");
+    }
+    return found;
   }
 
   template <class T>
-  Span<T> span(int index, napi_typedarray_type expected) {
-    napi_typedarray_type type = napi_int8_array;
-    const Span<uint8_t> found = any(index, &type);
-    if (type != expected) fail("Expected a typed array of another element type.");
-    return {reinterpret_cast<T*>(found.data), found.length};
+  Array typed(bool written, bool may_be_null) {
+    Array found = array(written, may_be_null);
+    if (found.present && found.type != type_of<T>()) fail("Expected a typed array of another element type.");
+    return found;
   }
 
-  void fail(const char* message) {
-    if (fits_) refuse_call(env_, "INVALID_ARGUMENT", message);
-    fits_ = false;
+  Bytes bytes_of(const Array& found) {
+    if (found.type != napi_int8_array && found.type != napi_uint8_array) fail("Expected an Int8Array or Uint8Array.");
+    return {found.data, found.length, found.type == napi_int8_array};
   }
 
   napi_env env_;
+  Copies* copies_;
   napi_value values_[MOST_ARGUMENTS] = {};
+  size_t count_;
+  int next_ = 1;
   Backend* backend_ = nullptr;
   bool fits_ = true;
 };
+
+template <>
+constexpr napi_typedarray_type Call::type_of<float>() {
+  return napi_float32_array;
+}
+template <>
+constexpr napi_typedarray_type Call::type_of<double>() {
+  return napi_float64_array;
+}
+template <>
+constexpr napi_typedarray_type Call::type_of<int32_t>() {
+  return napi_int32_array;
+}
 
 }  // namespace sq

@@ -45,9 +45,6 @@ struct FloatTile {
   bool streams;
 };
 
-/** Outputs beyond this size are not in a cache when they are read again: what fetches their lines is spared. */
-constexpr int64_t STREAM_BYTES = 16 << 20;
-
 /** Whether all stores of whole vectors lie at whole vectors, and there are enough of them to pass by the caches. */
 inline bool is_streamed(const float* out, int64_t pixels, int64_t channels) {
   return pixels * channels * 4 > STREAM_BYTES && channels % W == 0 && reinterpret_cast<uintptr_t>(out) % (4 * W) == 0;

@@ -21,19 +21,21 @@ void pack_depthwise(const int8_t* q, const WeightsShape& s, uint8_t* packed) {
   planes_encode(value, padded * taps, s.bits, packed + depthwise_header(s));
 }
 
-/** Lines of outputs of one task; `rows` and `blocks` of the division count lines. */
-template <class D>
+/** V vectors of channels of the lines under one line of outputs. */
+template <class D, int V>
 struct Strip {
   using A = typename D::Activation;
-  static constexpr int UNIT = W * D::STEP;  // activations of one column and STEP lines
+  /** Activations of one column and STEP lines; sums of eight vectors hide each other's latency. */
+  static constexpr int UNIT = V * W * D::STEP, MOST_PIXELS = PIXELS / V;
 
   const IntegerJob& job;
-  int64_t quads, width;  // STEP lines each; pixels
-  A* columns;            // [width][quads][UNIT]
-  int8_t* weights;       // [quads][kernel width][UNIT]
-  const uint8_t* zeros;  // a vector of zero points
+  int64_t quads, width;    // STEP lines each; pixels
+  A* columns;              // [width][quads][UNIT]
+  int8_t* weights;         // [quads][kernel width][UNIT]
+  const uint8_t* padding;  // a line of zero points
 
-  /** STEP lines of one pixel: those that do not exist point at zero points and stay there. */
+  /** The lines from line y on, `lanes` channels from `at` on. Taps below the kernel have no weight: any line will do. */
+  template <bool SIGNED>
   void copy(const uint8_t* picture, int64_t y, int64_t at, int lanes) const {
     const ConvShape& s = job.shape;
     const int64_t c = s.in_channels, left = s.pad_left < width ? s.pad_left : width;
@@ -41,35 +43,29 @@ struct Strip {
     const int32_t zero = job.zero_point + carried_shift(A{}, job.a.is_signed);
     for (int64_t quad = 0; quad < quads; quad++) {
       const uint8_t* line[D::STEP];
-      int64_t step[D::STEP];
       for (int j = 0; j < D::STEP; j++) {
-        const int64_t tap = quad * D::STEP + j, row = y + tap * s.dilation_height;
-        const bool exists = tap < s.kernel_height && row >= 0 && row < s.in_height;
-        line[j] = exists ? picture + row * s.in_width * c + at : zeros;
-        step[j] = exists ? c : 0;
+        const int64_t tap = quad * D::STEP + j, row = y + (tap < s.kernel_height ? tap : 0) * s.dilation_height;
+        line[j] = row >= 0 && row < s.in_height ? picture + row * s.in_width * c + at : padding;
       }
       A* to = columns + quad * UNIT;
-      for (int64_t x = 0; x < left; x++) fill(to + x * quads * UNIT, UNIT, zero);
-      to += left * quads * UNIT;
-      for (int64_t x = 0; x < inside; x++, to += quads * UNIT) {
-        if (lanes == W) {
-          D::interleave(line, job.a.is_signed, to);
-        } else {
-          uint8_t some[D::STEP][W];
-          const uint8_t* from[D::STEP];
-          for (int j = 0; j < D::STEP; j++) {
-            for (int i = 0; i < W; i++) some[j][i] = i < lanes ? line[j][i] : 0;
-            from[j] = some[j];
-          }
-          D::interleave(from, job.a.is_signed, to);
+      for (int64_t x = 0; x < left; x++, to += quads * UNIT) fill(to, UNIT, zero);
+      if (lanes == V * W) {
+        for (int64_t x = 0; x < inside; x++, to += quads * UNIT) D::template interleave<SIGNED, V>(line, x * c, to);
+      } else {
+        uint8_t some[D::STEP][V * W] = {};
+        const uint8_t* from[D::STEP];
+        for (int j = 0; j < D::STEP; j++) from[j] = some[j];
+        for (int64_t x = 0; x < inside; x++, to += quads * UNIT) {
+          for (int j = 0; j < D::STEP; j++)
+            for (int i = 0; i < lanes; i++) some[j][i] = line[j][x * c + i];
+          D::template interleave<SIGNED, V>(from, 0, to);
         }
-        for (int j = 0; j < D::STEP; j++) line[j] += step[j];
       }
       for (int64_t x = left + inside; x < width; x++, to += quads * UNIT) fill(to, UNIT, zero);
     }
   }
 
-  /** The taps of W channels from `bytes` [taps][padded] on, interleaved as the lines are. */
+  /** The taps of the channels from `bytes` [taps][padded] on, interleaved as the lines are. */
   void set_weights(const uint8_t* bytes, int64_t padded) const {
     const ConvShape& s = job.shape;
     for (int64_t quad = 0; quad < quads; quad++)
@@ -78,7 +74,7 @@ struct Strip {
           const int64_t ky = quad * D::STEP + j;
           const uint8_t* from = bytes + (ky * s.kernel_width + kx) * padded;
           int8_t* to = weights + (quad * s.kernel_width + kx) * UNIT + j;
-          for (int i = 0; i < W; i++) to[i * D::STEP] = ky < s.kernel_height ? static_cast<int8_t>(from[i]) : 0;
+          for (int i = 0; i < V * W; i++) to[i * D::STEP] = ky < s.kernel_height ? static_cast<int8_t>(from[i]) : 0;
         }
   }
 
@@ -87,84 +83,101 @@ struct Strip {
   void pixels(const A* from, const IntegerTile& tile, uint8_t* out, int64_t ldc) const {
     const ConvShape& s = job.shape;
     const int64_t column = quads * UNIT, step = s.stride_width * column;
-    VI sum[P];
-    const VI start = D::NARROW ? vi_set(0) : vi_load(tile.offset);
+    VI sum[P][V];
 #pragma GCC unroll 8
-    for (int i = 0; i < P; i++) sum[i] = start;
-    const int8_t* w = weights;
+    for (int i = 0; i < P; i++)
+#pragma GCC unroll 2
+      for (int v = 0; v < V; v++) sum[i][v] = D::NARROW ? vi_set(0) : vi_load(tile.offset + v * W);
+    const uint8_t* w = reinterpret_cast<const uint8_t*>(weights);
     for (int64_t quad = 0; quad < quads; quad++, from += UNIT) {
       const A* a = from;
-      for (int32_t kx = 0; kx < s.kernel_width; kx++, a += s.dilation_width * column, w += UNIT) {
-        const auto taps = D::weights(reinterpret_cast<const uint8_t*>(w));
+      for (int32_t kx = 0; kx < s.kernel_width; kx++, a += s.dilation_width * column, w += UNIT)
+#pragma GCC unroll 2
+        for (int v = 0; v < V; v++) {
+          const auto taps = D::weights(w + v * W * D::STEP);
 #pragma GCC unroll 8
-        for (int i = 0; i < P; i++) sum[i] = D::dot(sum[i], taps, D::column(a + i * step));
-      }
+          for (int i = 0; i < P; i++) sum[i][v] = D::dot(sum[i][v], taps, D::column(a + i * step + v * W * D::STEP));
+        }
     }
     if (D::NARROW) {
-      const VI offset = vi_load(tile.offset);
 #pragma GCC unroll 8
-      for (int i = 0; i < P; i++) sum[i] = vi_add(offset, D::widen(sum[i]));
+      for (int i = 0; i < P; i++)
+#pragma GCC unroll 2
+        for (int v = 0; v < V; v++) sum[i][v] = vi_add(vi_load(tile.offset + v * W), D::widen(sum[i][v]));
     }
-    if (tile.kind == Output::BYTES && tile.columns == W) {
-      const VF low = vf_set(tile.low), high = vf_set(tile.high), multipliers = vf_load(tile.multipliers);
-      const VI zero_point = vi_set(tile.zero_point);
-#pragma GCC unroll 8
-      for (int i = 0; i < P; i++) sum[i] = rounded(sum[i], multipliers, low, high, zero_point);
-#pragma GCC unroll 4
-      for (int i = 0; i + 2 <= P; i += 2) bytes_store_pair(out + i * ldc, out + (i + 1) * ldc, sum[i], sum[i + 1]);
-      if (P % 2) bytes_store_n(out + (P - 1) * ldc, sum[P - 1], W);
-      return;
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < P; i++) integer_store<1>(sum + i, tile, out + i * ldc);
+    integer_store_rows(sum, tile, out, ldc);
+  }
+
+  void line(const IntegerTile& tile, uint8_t* out, int64_t ldc) const {
+    const int64_t step = job.shape.stride_width * quads * UNIT, count = job.shape.out_width;
+    int64_t x = 0;
+    for (; x + MOST_PIXELS <= count; x += MOST_PIXELS) pixels<MOST_PIXELS>(columns + x * step, tile, out + x * ldc, ldc);
+    for (; x < count; x++) pixels<1>(columns + x * step, tile, out + x * ldc, ldc);
   }
 };
 
+/** Scratch of one task: planes decoded to bytes, a line of padding, interleaved weights, the strip. */
+template <class D>
+struct DepthwiseScratch {
+  int64_t quads, decoded, padding, weights, columns;
+
+  explicit DepthwiseScratch(const IntegerJob& job) {
+    const ConvShape& s = job.shape;
+    const int64_t unit = NR * D::STEP;
+    quads = (s.kernel_height + D::STEP - 1) / D::STEP;
+    decoded = job.weights.bits < 8 ? planes_values(padded_columns(s.in_channels) * job.weights.taps) : 0;
+    padding = round_up(int64_t(s.in_width) * s.in_channels + NR, LINE);
+    weights = round_up(quads * s.kernel_width * unit, LINE);
+    columns = width_needed(s) * quads * unit * int64_t(sizeof(typename D::Activation));
+  }
+  int64_t bytes() const { return decoded + padding + weights + columns; }
+};
+
+template <class D, int V>
+void depthwise_block(const IntegerJob& job, const DepthwiseScratch<D>& scratch, uint8_t* memory, const uint8_t* bytes,
+                     int64_t batch, int64_t first, int64_t lines, int64_t at) {
+  using A = typename D::Activation;
+  const ConvShape& s = job.shape;
+  const int64_t c = s.in_channels, element = output_bytes(job.out), ldc = c * element;
+  uint8_t* padding = memory + scratch.decoded;
+  auto* weights = reinterpret_cast<int8_t*>(padding + scratch.padding);
+  const Strip<D, V> strip{job, scratch.quads, width_needed(s), reinterpret_cast<A*>(padding + scratch.padding + scratch.weights), weights, padding};
+  const int lanes = static_cast<int>(c - at < V * W ? c - at : V * W);
+  const uint32_t zero = static_cast<uint32_t>(job.zero_point + carried_shift(A{}, job.a.is_signed));
+  IntegerTile tile = tile_for(job.out);
+  set_columns(tile, job.out, job.packed + 4 * at, at, lanes, zero, V * W);
+  strip.set_weights(bytes + at, padded_columns(c));
+  const uint8_t* picture = job.a.data + batch * s.in_height * s.in_width * c;
+  uint8_t* out = static_cast<uint8_t*>(job.out.data) + (batch * s.out_height + first) * s.out_width * ldc + at * element;
+  for (int64_t line = 0; line < lines; line++, out += s.out_width * ldc) {
+    const int64_t y = (first + line) * s.stride_height - s.pad_top;
+    if (job.a.is_signed)
+      strip.template copy<true>(picture, y, at, lanes);
+    else
+      strip.template copy<false>(picture, y, at, lanes);
+    strip.line(tile, out, ldc);
+  }
+}
+
 template <class D>
 void depthwise_task(const void* context, int64_t task, int thread) {
-  using A = typename D::Activation;
-  constexpr int64_t UNIT = Strip<D>::UNIT;
   const IntegerJob& job = *static_cast<const IntegerJob*>(context);
   const ConvShape& s = job.shape;
-  const int64_t c = s.in_channels, padded = padded_columns(c), taps = job.weights.taps;
-  const int64_t quads = (s.kernel_height + D::STEP - 1) / D::STEP, width = width_needed(s);
-  const int64_t decoded = job.weights.bits < 8 ? planes_values(padded * taps) : 0;
-  const int64_t interleaved = round_up(quads * s.kernel_width * UNIT, LINE);
-  auto* memory = static_cast<uint8_t*>(
-      job.pool->scratch(thread, decoded + interleaved + LINE + width * quads * UNIT * int64_t(sizeof(A))));
+  const DepthwiseScratch<D> scratch(job);
+  auto* memory = static_cast<uint8_t*>(job.pool->scratch(thread, scratch.bytes()));
   if (!memory) return;
+  const int64_t c = s.in_channels;
   const uint8_t* bytes = job.packed + depthwise_header(job.weights);
-  if (decoded > 0) {
-    planes_decode(bytes, padded * taps, job.weights.bits, memory);
+  if (scratch.decoded > 0) {
+    planes_decode(bytes, padded_columns(c) * job.weights.taps, job.weights.bits, memory);
     bytes = memory;
   }
-  uint8_t* zeros = memory + decoded + interleaved;
-  for (int i = 0; i < LINE; i++) zeros[i] = static_cast<uint8_t>(job.zero_point);
-  const Strip<D> strip{job, quads, width, reinterpret_cast<A*>(zeros + LINE), reinterpret_cast<int8_t*>(memory + decoded), zeros};
-
+  memset(memory + scratch.decoded, job.zero_point, static_cast<size_t>(scratch.padding));
   const Division& d = job.division;
   const int64_t batch = task / d.blocks, first = task % d.blocks * d.rows;
   const int64_t lines = s.out_height - first < d.rows ? s.out_height - first : d.rows;
-  const int64_t element = output_bytes(job.out), ldc = c * element, step = s.stride_width * quads * UNIT;
-  const uint8_t* picture = job.a.data + batch * s.in_height * s.in_width * c;
-  const uint32_t zero = static_cast<uint32_t>(job.zero_point + carried_shift(A{}, job.a.is_signed));
-  IntegerTile tile = tile_for(job.out);
-  for (int64_t at = 0; at < c; at += W) {
-    const int lanes = static_cast<int>(c - at < W ? c - at : W);
-    strip.set_weights(bytes + at, padded);
-    set_columns(tile, job.out, job.packed + 4 * at, at, lanes, zero, W);
-    for (int64_t line = 0; line < lines; line++) {
-      strip.copy(picture, (first + line) * s.stride_height - s.pad_top, at, lanes);
-      uint8_t* out = static_cast<uint8_t*>(job.out.data) + (batch * s.out_height + first + line) * s.out_width * ldc + at * element;
-      int64_t ox = 0;
-      for (; ox + PIXELS <= s.out_width; ox += PIXELS) strip.template pixels<PIXELS>(strip.columns + ox * step, tile, out + ox * ldc, ldc);
-      if (ox + PIXELS / 2 <= s.out_width) {
-        strip.template pixels<PIXELS / 2>(strip.columns + ox * step, tile, out + ox * ldc, ldc);
-        ox += PIXELS / 2;
-      }
-      for (; ox < s.out_width; ox++) strip.template pixels<1>(strip.columns + ox * step, tile, out + ox * ldc, ldc);
-    }
-  }
+  for (int64_t at = 0; at < c; at += NR)
+    (c - at > W ? depthwise_block<D, 2> : depthwise_block<D, 1>)(job, scratch, memory, bytes, batch, first, lines, at);
 }
 
 void depthwise_conv(IntegerJob& job, double work) {

@@ -13,15 +13,14 @@ constexpr int64_t HEADER = NR * 4;
 
 /** Where one weights shape lies in its packed bytes. */
 struct Layout {
-  Depth depth;
-  int64_t columns, panels, full_panel, group;
+  int64_t depth, columns, panels, full_panel, group;
 
   explicit Layout(const WeightsShape& s) : depth(depth_of(s, step_of(s.bits))), columns(s.out_channels / s.groups) {
     panels = panel_count(columns);
     full_panel = panel(2, s.bits);
     group = panels == 0 ? 0 : (panels - 1) * full_panel + panel(panel_at(panels - 1, columns).vectors, s.bits);
   }
-  int64_t panel(int vectors, int32_t bits) const { return HEADER + planes_size(depth.k * vectors * W, bits); }
+  int64_t panel(int vectors, int32_t bits) const { return HEADER + planes_size(depth * vectors * W, bits); }
 };
 
 int64_t weights_size(const WeightsShape& s) {
@@ -42,14 +41,12 @@ void pack_weights(const int8_t* q, const WeightsShape& s, uint8_t* packed) {
         for (int64_t i = 0; j < panel.columns && i < k; i++) sum += first[j * k + i];
         memcpy(packed + 4 * j, &sum, 4);
       }
-      const int64_t width = int64_t(panel.vectors) * W, padded = layout.depth.channels;
-      const auto value = [=, &s](int64_t i) {
+      const int64_t width = int64_t(panel.vectors) * W;
+      const auto value = [=](int64_t i) {
         const int64_t row = i / (width * step) * step + i % step, column = i / step % width;
-        const int64_t tap = row / padded, channel = row % padded;
-        return tap < s.taps && channel < s.channels && column < panel.columns
-                   ? first[column * k + tap * s.channels + channel] : 0;
+        return row < k && column < panel.columns ? first[column * k + row] : 0;
       };
-      planes_encode(value, layout.depth.k * width, s.bits, packed + HEADER);
+      planes_encode(value, layout.depth * width, s.bits, packed + HEADER);
       packed += layout.panel(panel.vectors, s.bits);
     }
 }
@@ -84,9 +81,11 @@ inline IntegerTileCall<D> planes_tile_of(int32_t bits, int rows) {
       case 7: return planes_tile_of<D, 7>(rows);
       default: break;
     }
-    if constexpr (!D::NARROW) return planes_tile_of<D, 8>(rows);
   }
-  return nullptr;
+  if constexpr (D::NARROW)
+    return nullptr;
+  else
+    return bits == 8 ? planes_tile_of<D, 8>(rows) : nullptr;
 }
 
 template <class D>
@@ -97,10 +96,10 @@ void integer_task(const void* context, int64_t task, int thread) {
   const ConvShape& s = job.shape;
   const Division& d = job.division;
   const Layout layout(weights);
-  const Depth& depth = layout.depth;
-  const int64_t chunk = task % d.chunks, pictures = is_linewise(job) ? s.batch : 1;
+  const int64_t depth = layout.depth;
+  const int64_t chunk = task % d.chunks, pictures = has_lines(job.reading) ? s.batch : 1;
   const int64_t block = task / d.chunks % (d.blocks * pictures), group = task / d.chunks / (d.blocks * pictures);
-  const int64_t panel_values = weights.bits < 8 ? round_up(planes_values(depth.k * NR), LINE) : 0;
+  const int64_t panel_values = weights.bits < 8 ? round_up(planes_values(depth * NR), LINE) : 0;
   auto* memory = static_cast<uint8_t*>(job.pool->scratch(thread, panel_values + rows_bytes<A>(job, depth)));
   if (!memory) return;
   const Rows<A> rows = rows_of<A>(job, depth, group, block, memory + panel_values);
@@ -108,12 +107,12 @@ void integer_task(const void* context, int64_t task, int thread) {
   IntegerTile tile = tile_for(job.out);
   tile.drain = narrow_dots(weights.bits);
   tile.lines = tile.runs = 1;
-  tile.steps = depth.k / D::STEP;
+  tile.steps = depth / D::STEP;
   tile.run_skip = tile.line_skip = 0;
-  if (is_linewise(job)) {
-    const int64_t width = job.reading == IntegerJob::LINES ? width_needed(s) : s.in_width, pixel = depth.channels * s.groups;
+  if (is_linewise(job.reading)) {
+    const int64_t width = job.reading == IntegerJob::LINES ? width_needed(s) : s.in_width, pixel = s.in_channels;
     const bool together = s.groups == 1 && s.dilation_width == 1;  // the taps of a kernel row are one run
-    const int64_t run = depth.channels * (together ? s.kernel_width : 1);
+    const int64_t run = weights.channels * (together ? s.kernel_width : 1);
     tile.lines = s.kernel_height;
     tile.runs = together ? 1 : s.kernel_width;
     tile.steps = run / D::STEP;
@@ -122,7 +121,7 @@ void integer_task(const void* context, int64_t task, int thread) {
   }
   const uint32_t zero = static_cast<uint32_t>(job.zero_point + carried_shift(A{}, job.a.is_signed));
   const int64_t element = output_bytes(job.out), ldc = weights.out_channels * element;
-  const int64_t first = is_linewise(job) ? (block / d.blocks * s.out_height + block % d.blocks * d.rows) * s.out_width : block * d.rows;
+  const int64_t first = has_lines(job.reading) ? (block / d.blocks * s.out_height + block % d.blocks * d.rows) * s.out_width : block * d.rows;
   const int64_t last = (chunk + 1) * d.panels_per_chunk, tiles = (rows.positions + ROWS - 1) / ROWS;
   for (int64_t index = chunk * d.panels_per_chunk; index < last && index < layout.panels; index++) {
     const Panel panel = panel_at(index, layout.columns);
@@ -131,14 +130,14 @@ void integer_task(const void* context, int64_t task, int thread) {
     set_columns(tile, job.out, packed, n, panel.columns, zero);
     tile.weights = packed + HEADER;
     uint8_t* out = static_cast<uint8_t*>(job.out.data) + first * ldc + n * element;
-    if (panel.vectors == 2 && rows.strips == 1 && rows.positions <= FEW_ROWS && !is_linewise(job)) {
+    if (panel.vectors == 2 && rows.strips == 1 && rows.positions <= FEW_ROWS && !is_linewise(job.reading)) {
       if (const auto call = planes_tile_of<D>(weights.bits, static_cast<int>(rows.positions))) {
         call(rows.a, rows.lda, tile, out, ldc);
         continue;
       }
     }
     if (weights.bits < 8) {
-      planes_decode(packed + HEADER, depth.k * panel.vectors * W, weights.bits, memory);
+      planes_decode(packed + HEADER, depth * panel.vectors * W, weights.bits, memory);
       tile.weights = memory;
     }
     for (int64_t strip = 0; strip < rows.strips; strip++) {
@@ -155,12 +154,13 @@ void integer_task(const void* context, int64_t task, int thread) {
 
 /** How rows are read; see rows_of. */
 template <class A>
-inline IntegerJob::Reading reading_of(const IntegerJob& job, const Depth& depth, int step) {
+inline IntegerJob::Reading reading_of(const IntegerJob& job, int step) {
   const ConvShape& s = job.shape;
-  const bool carried = is_carried<A>(job.a.is_signed);
-  if (is_pointwise(s) && s.groups == 1) return carried && depth.k == s.in_channels ? IntegerJob::IN_PLACE : IntegerJob::COPIED;
-  if (depth.channels % step != 0 || s.out_width < LEAST_WIDTH) return IntegerJob::GATHERED;
-  return carried && depth.channels == job.weights.channels && is_unpadded(s) ? IntegerJob::LINES_IN_PLACE : IntegerJob::LINES;
+  const bool carried = is_carried<A>(job.a.is_signed), even = job.weights.channels % step == 0;
+  if (is_pointwise(s) && s.groups == 1) return carried && even ? IntegerJob::IN_PLACE : IntegerJob::COPIED;
+  if (s.out_width < LEAST_WIDTH) return IntegerJob::GATHERED;
+  if (!even) return s.groups == 1 && s.dilation_width == 1 ? IntegerJob::PATCHES : IntegerJob::GATHERED;
+  return carried && is_unpadded(s) ? IntegerJob::LINES_IN_PLACE : IntegerJob::LINES;
 }
 
 template <class D>
@@ -168,17 +168,17 @@ void integer_conv(IntegerJob& job, double work) {
   using A = typename D::Activation;
   const ConvShape& s = job.shape;
   const Layout layout(job.weights);
-  job.reading = reading_of<A>(job, layout.depth, D::STEP);
+  job.reading = reading_of<A>(job, D::STEP);
   const int threads = work < PARALLEL_WORK ? 1 : job.pool->threads();
-  if (is_linewise(job)) {
-    const int64_t line = width_needed(s) * layout.depth.channels * s.groups * sizeof(A);
+  if (has_lines(job.reading)) {
+    const int64_t rows = job.reading == IntegerJob::PATCHES ? s.out_width * layout.depth * int64_t(sizeof(A)) : 0;
     int64_t most = 1;
-    while (most < s.out_height && height_needed(s, most + 1) * line <= LINES_BYTES) most++;
+    while (most < s.out_height && lines_bytes<A>(job, most + 1) + (most + 1) * rows <= LINES_BYTES) most++;
     job.division = divide_work(s.out_height, most, 2, 1, int64_t(s.batch) * s.groups, layout.panels, threads);
     job.pool->run(job.division.blocks * job.division.chunks * s.batch * s.groups, work, integer_task<D>, &job);
     return;
   }
-  int64_t most = BLOCK_BYTES / (layout.depth.k * int64_t(sizeof(A))) / ROWS * ROWS;
+  int64_t most = BLOCK_BYTES / (layout.depth * int64_t(sizeof(A))) / ROWS * ROWS;
   most = most < LEAST_ROWS ? LEAST_ROWS : most > MOST_ROWS ? MOST_ROWS : most;
   job.division = divide_work(positions_of(s), most, ROWS, ROWS, s.groups, layout.panels, threads);
   job.pool->run(job.division.blocks * job.division.chunks * s.groups, work, integer_task<D>, &job);

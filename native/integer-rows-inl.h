@@ -20,10 +20,10 @@ inline bool is_carried(bool is_signed) {
 inline void carry_bytes(const uint8_t* from, int64_t n, uint8_t flip, uint8_t* to) {
   const VB flips = vb_set(flip);
   int64_t i = 0;
-  for (; i + VECTOR <= n; i += VECTOR) vb_store(to + i, vb_xor(vb_load(from + i), flips));
+  for (; i + WB <= n; i += WB) vb_store(to + i, vb_xor(vb_load(from + i), flips));
   if (i == n) return;
-  if (n >= VECTOR) {  // again what overlaps
-    vb_store(to + n - VECTOR, vb_xor(vb_load(from + n - VECTOR), flips));
+  if (n >= WB) {  // again what overlaps
+    vb_store(to + n - WB, vb_xor(vb_load(from + n - WB), flips));
     return;
   }
   for (; i + 8 <= n; i += 8) {
@@ -51,29 +51,7 @@ inline void fill(A* to, int64_t n, int32_t value) {
   for (int64_t i = 0; i < n; i++) to[i] = static_cast<A>(value);
 }
 
-/** Pixels of `channels` activations, spread to `padded` each. What lies between meets weights that are zero. */
-template <class A>
-inline void carry_pixels(const uint8_t* from, int64_t pixels, int64_t channels, int64_t padded, bool is_signed, A* to) {
-  if (channels == padded) return carry(from, pixels * channels, is_signed, to);
-  const int32_t flip = sizeof(A) == 1 && carried_shift(A{}, is_signed) ? 0x80 : 0;
-  for (int64_t x = 0; x < pixels; x++, from += channels, to += padded) {
-    for (int64_t c = 0; c < channels; c++)
-      to[c] = static_cast<A>((sizeof(A) > 1 && is_signed ? int32_t(static_cast<int8_t>(from[c])) : int32_t(from[c])) ^ flip);
-    for (int64_t c = channels; c < padded; c++) to[c] = 0;
-  }
-}
-
-/** Depths in one unit of `step` activations, the channels of a pixel padded to it where that wastes little. */
-struct Depth {
-  int64_t channels, k;
-};
-
-inline Depth depth_of(const WeightsShape& s, int step) {
-  // Three channels become four; one channel does not.
-  const int64_t padded = round_up(s.channels, step);
-  const int64_t channels = s.groups == 1 && s.taps > 1 && padded * 3 <= int64_t(s.channels) * 4 ? padded : s.channels;
-  return {channels, round_up(s.taps * channels, step)};
-}
+inline int64_t depth_of(const WeightsShape& s, int step) { return round_up(int64_t(s.taps) * s.channels, step); }
 
 /** Rows of one task: `strips` strips of `positions` rows, each row `lda` after the one before. */
 template <class A>
@@ -112,93 +90,119 @@ struct IntegerJob {
   ConvShape shape;
   int32_t zero_point;
   Output out;
-  enum Reading { IN_PLACE, COPIED, LINES, LINES_IN_PLACE, GATHERED } reading;
+  enum Reading { IN_PLACE, COPIED, LINES, LINES_IN_PLACE, PATCHES, GATHERED } reading;
   Division division;  // of rows, or of lines: then `rows` and `blocks` count lines of one picture
 };
 
-inline bool is_linewise(const IntegerJob& job) { return job.reading == IntegerJob::LINES || job.reading == IntegerJob::LINES_IN_PLACE; }
+/** Tasks of whole lines of one picture, rather than of rows wherever they lie. */
+inline bool has_lines(IntegerJob::Reading reading) {
+  return reading == IntegerJob::LINES || reading == IntegerJob::LINES_IN_PLACE || reading == IntegerJob::PATCHES;
+}
+/** Whether tiles read their rows from lines, rather than as rows of their own. */
+inline bool is_linewise(IntegerJob::Reading reading) {
+  return reading == IntegerJob::LINES || reading == IntegerJob::LINES_IN_PLACE;
+}
+
+/** Runs are copied in pieces of so many bytes, whatever follows them: the next run lies over it. */
+constexpr int64_t PIECE = 16;
+
+template <class A>
+inline int64_t lines_bytes(const IntegerJob& job, int64_t lines) {
+  return round_up(height_needed(job.shape, lines) * width_needed(job.shape) * job.shape.in_channels * int64_t(sizeof(A)) + PIECE, LINE);
+}
 
 /** Bytes of scratch that `rows_of` needs for one task. */
 template <class A>
-inline int64_t rows_bytes(const IntegerJob& job, const Depth& depth) {
-  const ConvShape& s = job.shape;
+inline int64_t rows_bytes(const IntegerJob& job, int64_t depth) {
+  const int64_t row = depth * int64_t(sizeof(A));
   switch (job.reading) {
     case IntegerJob::COPIED:
-    case IntegerJob::GATHERED: return job.division.rows * depth.k * sizeof(A);
-    case IntegerJob::LINES: return height_needed(s, job.division.rows) * width_needed(s) * depth.channels * s.groups * sizeof(A);
+    case IntegerJob::GATHERED: return job.division.rows * row;
+    case IntegerJob::LINES: return lines_bytes<A>(job, job.division.rows);
+    case IntegerJob::PATCHES: return lines_bytes<A>(job, job.division.rows) + job.division.rows * job.shape.out_width * row + PIECE;
     default: return 0;
   }
 }
 
 /** `height` lines of one picture from line y on with their padding, `width` pixels each from the left padding on. */
 template <class A>
-inline void carry_lines(const IntegerJob& job, const uint8_t* a, int64_t y, int64_t height, int64_t width, int64_t padded, A* to) {
+inline void carry_lines(const IntegerJob& job, const uint8_t* a, int64_t y, int64_t height, int64_t width, A* to) {
   const ConvShape& s = job.shape;
   const int64_t c = s.in_channels, left = s.pad_left < width ? s.pad_left : width;
   const int64_t inside = s.in_width < width - left ? s.in_width : width - left;
   const int32_t zero = job.zero_point + carried_shift(A{}, job.a.is_signed);
-  for (int64_t i = 0; i < height; i++, to += width * padded) {
+  for (int64_t i = 0; i < height; i++, to += width * c) {
     if (y + i < 0 || y + i >= s.in_height) {
-      fill(to, width * padded, zero);
+      fill(to, width * c, zero);
       continue;
     }
-    fill(to, left * padded, zero);
-    carry_pixels(a + (y + i) * s.in_width * c, inside, c, padded, job.a.is_signed, to + left * padded);
-    fill(to + (left + inside) * padded, (width - left - inside) * padded, zero);
+    fill(to, left * c, zero);
+    carry(a + (y + i) * s.in_width * c, inside * c, job.a.is_signed, to + left * c);
+    fill(to + (left + inside) * c, (width - left - inside) * c, zero);
   }
 }
 
 /** Patches of any geometry, row by row. */
 template <class A>
-inline void gather_rows(const IntegerJob& job, int64_t group, int64_t first, int64_t rows, const Depth& depth, A* to) {
-  const ConvShape& s = job.shape;
+inline void gather_rows(const IntegerJob& job, int64_t group, int64_t first, int64_t rows, int64_t depth, A* to) {
   const int64_t c = job.weights.channels, k = job.weights.taps * c;
   const int32_t zero = job.zero_point + carried_shift(A{}, job.a.is_signed);
   const bool is_signed = job.a.is_signed;
   const auto copy = [=](const uint8_t* from, A* at, int64_t n) { carry(from, n, is_signed, at); };
   const auto pad = [=](A* at, int64_t n) { fill(at, n, zero); };
-  gather(job.a.data, s, c, group, first, 1, rows, to, depth.k, copy, pad);
-  for (int64_t r = 0; r < rows; r++, to += depth.k) {
-    // Patches are gathered dense; where weights have their channels padded, pixels move apart from the last one on.
-    if (depth.channels > c)
-      for (int64_t t = job.weights.taps - 1; t > 0; t--)
-        for (int64_t i = c - 1; i >= 0; i--) to[t * depth.channels + i] = to[t * c + i];
-    for (int64_t i = k; depth.channels == c && i < depth.k; i++) to[i] = 0;
-  }
+  gather(job.a.data, job.shape, c, group, first, 1, rows, to, depth, copy, pad);
+  for (int64_t r = 0; r < rows; r++) fill(to + r * depth + k, depth - k, 0);
+}
+
+/** Patches out of lines that hold their padding. What pieces leave behind a patch meets weights that are zero. */
+template <class A>
+inline void patch_rows(const ConvShape& s, const A* lines, int64_t count, int64_t width, int64_t depth, A* to) {
+  constexpr int64_t SOME = PIECE / int64_t(sizeof(A));
+  const int64_t c = s.in_channels, run = s.kernel_width * c;
+  for (int64_t line = 0; line < count; line++)
+    for (int64_t ox = 0; ox < s.out_width; ox++, to += depth) {
+      const A* from = lines + (line * s.stride_height * width + ox * s.stride_width) * c;
+      for (int64_t ky = 0; ky < s.kernel_height; ky++, from += s.dilation_height * width * c)
+        for (int64_t i = 0; i < run; i += SOME) memcpy(to + ky * run + i, from + i, PIECE);
+    }
 }
 
 /** The rows of block `block`, in `memory` where they cannot be read in place. */
 template <class A>
-inline Rows<A> rows_of(const IntegerJob& job, const Depth& depth, int64_t group, int64_t block, uint8_t* memory) {
+inline Rows<A> rows_of(const IntegerJob& job, int64_t depth, int64_t group, int64_t block, uint8_t* memory) {
   const ConvShape& s = job.shape;
   const Division& d = job.division;
   A* to = reinterpret_cast<A*>(memory);
   const int64_t c = s.in_channels;
-  if (is_linewise(job)) {
+  if (has_lines(job.reading)) {
     const int64_t batch = block / d.blocks, first = block % d.blocks * d.rows;
     const int64_t lines = s.out_height - first < d.rows ? s.out_height - first : d.rows;
-    const int64_t y = first * s.stride_height - s.pad_top, pixel = depth.channels * s.groups;
+    const int64_t y = first * s.stride_height - s.pad_top;
     const uint8_t* picture = job.a.data + batch * s.in_height * s.in_width * c;
     if (job.reading == IntegerJob::LINES_IN_PLACE)
-      return {reinterpret_cast<const A*>(picture + y * s.in_width * c) + group * depth.channels, lines,
+      return {reinterpret_cast<const A*>(picture + y * s.in_width * c) + group * job.weights.channels, lines,
               s.stride_height * s.in_width * c, s.out_width, s.stride_width * c};
     const int64_t width = width_needed(s);
-    carry_lines(job, picture, y, height_needed(s, lines), width, pixel, to);
-    return {to + group * depth.channels, lines, s.stride_height * width * pixel, s.out_width, s.stride_width * pixel};
+    carry_lines(job, picture, y, height_needed(s, lines), width, to);
+    if (job.reading == IntegerJob::LINES)
+      return {to + group * job.weights.channels, lines, s.stride_height * width * c, s.out_width, s.stride_width * c};
+    A* rows = reinterpret_cast<A*>(memory + lines_bytes<A>(job, d.rows));
+    patch_rows(s, to, lines, width, depth, rows);
+    return {rows, 1, 0, lines * s.out_width, depth};
   }
   const int64_t m = positions_of(s), first = block * d.rows, rows = m - first < d.rows ? m - first : d.rows;
   if (job.reading == IntegerJob::IN_PLACE) return {reinterpret_cast<const A*>(job.a.data + first * c), 1, 0, rows, c};
   if (job.reading == IntegerJob::GATHERED) {
     gather_rows(job, group, first, rows, depth, to);
-  } else if (depth.k == c) {
+  } else if (depth == c) {
     carry(job.a.data + first * c, rows * c, job.a.is_signed, to);
   } else {
     for (int64_t r = 0; r < rows; r++) {
-      carry(job.a.data + (first + r) * c, c, job.a.is_signed, to + r * depth.k);
-      for (int64_t i = c; i < depth.k; i++) to[r * depth.k + i] = 0;
+      carry(job.a.data + (first + r) * c, c, job.a.is_signed, to + r * depth);
+      fill(to + r * depth + c, depth - c, 0);
     }
   }
-  return {to, 1, 0, rows, depth.k};
+  return {to, 1, 0, rows, depth};
 }
 
 }  // namespace

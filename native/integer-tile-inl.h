@@ -44,31 +44,68 @@ inline void set_columns(IntegerTile& tile, const Output& out, const uint8_t* sum
   }
 }
 
-inline VI rounded(VI sum, VF multipliers, VF low, VF high, VI zero_point) {
-  return vi_add(vi_round(vf_min(vf_max(vf_mul(vi_float(sum), multipliers), low), high)), zero_point);
-}
+/** rne(min(max(x, low), high)) + zero_point as bytes; the limits are already less the zero point. */
+struct Rounding {
+  VF low, high;
+  VB zero_point;
 
-/** V vectors of sums of one row to their place. */
+  explicit Rounding(const IntegerTile& tile)
+      : low(vf_set(tile.low)), high(vf_set(tile.high)), zero_point(vb_set(static_cast<uint8_t>(tile.zero_point))) {}
+
+  /** Four vectors of sums, one after the other. */
+  SQ_INLINE VB bytes(VF a, VF b, VF c, VF d) const {
+    const VF limited[4] = {limit(a), limit(b), limit(c), limit(d)};
+    return vb_add(vb_round(limited), zero_point);
+  }
+
+ private:
+  SQ_INLINE VF limit(VF x) const { return vf_min(vf_max(x, low), high); }
+};
+
+/** V vectors of sums of one row, some of whose columns may not exist, to their place. */
 template <int V>
 SQ_INLINE void integer_store(const VI* sum, const IntegerTile& tile, uint8_t* out) {
-  if (tile.kind == Output::BYTES) {
-    const VF low = vf_set(tile.low), high = vf_set(tile.high);
-    const VI zero_point = vi_set(tile.zero_point);
-    VI q[V];
-#pragma GCC unroll 2
-    for (int v = 0; v < V; v++) q[v] = rounded(sum[v], vf_load(tile.multipliers + v * W), low, high, zero_point);
-    if (V == 2 && tile.columns == NR) return bytes_store_pair(out, out + W, q[0], q[V - 1]);
-#pragma GCC unroll 2
-    for (int v = 0; v < V; v++) bytes_store_n(out + v * W, q[v], tile.columns - v * W < W ? tile.columns - v * W : W);
-    return;
-  }
 #pragma GCC unroll 2
   for (int v = 0; v < V; v++) {
     const int n = tile.columns - v * W < W ? tile.columns - v * W : W;
-    if (tile.kind == Output::INT32)
+    if (tile.kind == Output::INT32) {
       vi_store_n(reinterpret_cast<int32_t*>(out) + v * W, sum[v], n);
-    else
-      vf_store_n(reinterpret_cast<float*>(out) + v * W, vf_mul(vi_float(sum[v]), vf_load(tile.multipliers + v * W)), n);
+      continue;
+    }
+    const VF scaled = vf_mul(vi_float(sum[v]), vf_load(tile.multipliers + v * W));
+    if (tile.kind == Output::FLOAT32) {
+      vf_store_n(reinterpret_cast<float*>(out) + v * W, scaled, n);
+      continue;
+    }
+    uint8_t bytes[WB];
+    vb_store(bytes, Rounding(tile).bytes(scaled, scaled, scaled, scaled));
+    memcpy(out + v * W, bytes, static_cast<size_t>(n));
+  }
+}
+
+/** The sums of a tile to their places, ldc bytes from row to row. */
+template <int R, int V>
+SQ_INLINE void integer_store_rows(const VI (&sum)[R][V], const IntegerTile& tile, uint8_t* out, int64_t ldc) {
+  constexpr int TOGETHER = 4 / V;  // rows that fill a vector of bytes
+  if (tile.kind != Output::BYTES || tile.columns < V * W || R < TOGETHER) {
+#pragma GCC unroll 12
+    for (int r = 0; r < R; r++) integer_store<V>(sum[r], tile, out + r * ldc);
+    return;
+  }
+  const Rounding rounding(tile);
+  const VF first = vf_load(tile.multipliers), last = vf_load(tile.multipliers + (V - 1) * W);
+#pragma GCC unroll 6
+  for (int i = 0; i < R; i += TOGETHER) {
+    const int r = i + TOGETHER <= R ? i : R - TOGETHER;  // the last ones again rather than fewer
+    const VI* four = sum[r];
+    const VB bytes = rounding.bytes(vf_mul(vi_float(four[0]), first), vf_mul(vi_float(four[1]), last),
+                                    vf_mul(vi_float(four[2]), first), vf_mul(vi_float(four[3]), last));
+#pragma GCC unroll 4
+    for (int j = 0; j < TOGETHER; j++)
+      if (V == 2)
+        vb_store_half(out + (r + j) * ldc, bytes, j);
+      else
+        vb_store_quarter(out + (r + j) * ldc, bytes, j);
   }
 }
 
@@ -125,8 +162,7 @@ void integer_tile(const typename D::Activation* a, int64_t lda, const IntegerTil
     s.set(tile.offset);
     for (int64_t line = 0; line < tile.lines; line++, s.move(tile.line_skip))
       for (int64_t run = 0; run < tile.runs; run++, s.move(tile.run_skip)) s.dots(tile.steps, w, lda);
-#pragma GCC unroll 12
-    for (int r = 0; r < R; r++) integer_store<V>(s.sum[r], tile, out + r * ldc);
+    integer_store_rows(s.sum, tile, out, ldc);
   } else {
     // Narrow sums are drained into wide ones in memory before they could overflow.
     VI wide[R][V];
@@ -153,8 +189,7 @@ void integer_tile(const typename D::Activation* a, int64_t lda, const IntegerTil
           left = tile.drain;
         }
     drain();
-#pragma GCC unroll 12
-    for (int r = 0; r < R; r++) integer_store<V>(wide[r], tile, out + r * ldc);
+    integer_store_rows(wide, tile, out, ldc);
   }
 }
 
@@ -162,8 +197,8 @@ void integer_tile(const typename D::Activation* a, int64_t lda, const IntegerTil
 template <class D, int BITS, int R>
 void planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile& tile, uint8_t* out, int64_t ldc) {
   // One row has too few sums to hide the latency of a wide dot: even and odd steps sum apart.
-  constexpr int V = 2, U = R == 1 && !D::NARROW ? 2 : 1, STEPS = VECTORS_PER_CHUNK / V, BYTES = LINE * BITS;
-  constexpr int AHEAD = 8;  // chunks; what a core has under way towards the third cache
+  constexpr int V = 2, U = R == 1 && !D::NARROW ? 2 : 1, WEIGHTS = W * D::STEP, STEPS = CHUNK / (V * WEIGHTS), BYTES = LINE * BITS;
+  constexpr int CHUNKS_AHEAD = 8;  // chunks; what a core has under way towards the third cache
   VI wide[R][V], sum[U][R][V];
   const auto clear = [&]() SQ_INLINE_LAMBDA {
 #pragma GCC unroll 2
@@ -187,25 +222,31 @@ void planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile
 #pragma GCC unroll 2
     for (int v = 0; v < V; v++) wide[r][v] = vi_load(tile.offset + v * W);
   clear();
-  static_assert(D::STEP == 4, "a vector of bytes holds four weights of each column");
+  static_assert(D::STEP == 4 || BITS == 8, "a vector of bytes holds four weights of each column");
   constexpr int DRAIN = D::NARROW ? 1 << (7 - BITS) : STEPS;
   const uint8_t* p = tile.weights;
   int64_t left = tile.steps;
   int held = 0;
-  const auto step = [&](int i, VB w0, VB w1) SQ_INLINE_LAMBDA {
+  const auto step = [&](int i, typename D::Weights w0, typename D::Weights w1) SQ_INLINE_LAMBDA {
 #pragma GCC unroll 4
     for (int r = 0; r < R; r++) {
       const auto x = D::activations(a + r * lda + i * D::STEP);
-      sum[i % U][r][0] = D::dot(sum[i % U][r][0], D::from_bytes(w0), x);
-      sum[i % U][r][1] = D::dot(sum[i % U][r][1], D::from_bytes(w1), x);
+      sum[i % U][r][0] = D::dot(sum[i % U][r][0], w0, x);
+      sum[i % U][r][1] = D::dot(sum[i % U][r][1], w1, x);
     }
+  };
+  const auto weights = [&](int i) SQ_INLINE_LAMBDA {
+    if constexpr (BITS == 8)
+      return D::weights(p + i * WEIGHTS);
+    else
+      return D::from_bytes(planes_vector<BITS>(p, i));
   };
   for (; left >= STEPS; left -= STEPS, p += BYTES, a += STEPS * D::STEP) {
 #pragma GCC unroll 8
-    for (int i = 0; i < BITS; i++) prefetch(p + AHEAD * BYTES + i * LINE);
+    for (int i = 0; i < BITS; i++) prefetch(p + CHUNKS_AHEAD * BYTES + i * LINE);
 #pragma GCC unroll 32
     for (int i = 0; i < STEPS; i++) {
-      step(i, planes_vector<BITS>(p, V * i), planes_vector<BITS>(p, V * i + 1));
+      step(i, weights(V * i), weights(V * i + 1));
       if (D::NARROW && DRAIN < STEPS && (i + 1) % DRAIN == 0) drain();
     }
     if (D::NARROW && DRAIN >= STEPS && ++held * STEPS >= DRAIN) {
@@ -218,13 +259,12 @@ void planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile
   for (int i = 0; left > 0; left--, i++) {
     // The last, partial chunk, drained step by step. Bytes (8 bits) end where the panel ends.
     if (i == 0 && BITS < 8) decode_chunks<BITS>(p, 1, chunk);
-    const uint8_t* w = (BITS < 8 ? chunk : p) + V * i * VECTOR;
-    step(0, vb_load(w), vb_load(w + VECTOR));
+    const uint8_t* w = (BITS < 8 ? chunk : p) + V * i * WEIGHTS;
+    step(0, D::weights(w), D::weights(w + WEIGHTS));
     drain();
     a += D::STEP;
   }
-#pragma GCC unroll 4
-  for (int r = 0; r < R; r++) integer_store<V>(wide[r], tile, out + r * ldc);
+  integer_store_rows(wide, tile, out, ldc);
 }
 
 }  // namespace

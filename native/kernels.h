@@ -54,15 +54,15 @@ struct Kernels {
   const char* isa;
   bool fused;
 
-  void (*quantize)(const float* x, int64_t n, float scale, int32_t zero_point, int32_t low, int32_t high,
+  void (*quantize)(Pool& pool, const float* x, int64_t n, float scale, int32_t zero_point, int32_t low, int32_t high,
                    uint8_t* q);
-  void (*quantize_channels)(const float* x, int64_t n, const float* scales, const int32_t* zero_points,
+  void (*quantize_channels)(Pool& pool, const float* x, int64_t n, const float* scales, const int32_t* zero_points,
                             int64_t channels, int64_t inner, int32_t low, int32_t high, uint8_t* q);
-  void (*dequantize)(Bytes q, float scale, int32_t zero_point, float* x);
-  void (*dequantize_channels)(Bytes q, const float* scales, const int32_t* zero_points, int64_t channels,
+  void (*dequantize)(Pool& pool, Bytes q, float scale, int32_t zero_point, float* x);
+  void (*dequantize_channels)(Pool& pool, Bytes q, const float* scales, const int32_t* zero_points, int64_t channels,
                               int64_t inner, float* x);
-  void (*pack)(const uint8_t* q, int64_t n, int32_t bits, uint8_t* packed);
-  void (*unpack)(const uint8_t* packed, int32_t bits, Bytes q);
+  void (*pack)(Pool& pool, const uint8_t* q, int64_t n, int32_t bits, uint8_t* packed);
+  void (*unpack)(Pool& pool, const uint8_t* packed, int32_t bits, Bytes q);
 
   int64_t (*weights_size)(const WeightsShape& shape);
   void (*pack_weights)(const int8_t* q, const WeightsShape& shape, uint8_t* packed);
@@ -78,18 +78,18 @@ struct Kernels {
   void (*float_conv)(Pool& pool, const float* a, const uint8_t* packed, const WeightsShape& weights,
                      const ConvShape& shape, const float* bias, float low, float high, float* out);
 
-  void (*add)(const float* a, const float* b, int64_t n, float low, float high, float* out);
-  void (*clamp)(const float* x, int64_t n, float low, float high, float* out);
-  void (*quantized_add)(const uint8_t* a, float scale_a, int32_t zero_a, const uint8_t* b, float scale_b,
+  void (*add)(Pool& pool, const float* a, const float* b, int64_t n, float low, float high, float* out);
+  void (*clamp)(Pool& pool, const float* x, int64_t n, float low, float high, float* out);
+  void (*quantized_add)(Pool& pool, const uint8_t* a, float scale_a, int32_t zero_a, const uint8_t* b, float scale_b,
                         int32_t zero_b, int64_t n, float scale_out, int32_t zero_out, int32_t low, int32_t high,
                         uint8_t* out);
-  void (*max_pool)(const float* a, const ConvShape& shape, float* out);
-  void (*quantized_max_pool)(const uint8_t* a, const ConvShape& shape, uint8_t* out);
-  void (*average_pool)(const float* a, const ConvShape& shape, bool count_padding, float* out);
-  void (*quantized_global_average)(const uint8_t* a, int64_t batch, int64_t pixels, int64_t channels,
+  void (*max_pool)(Pool& pool, const float* a, const ConvShape& shape, float* out);
+  void (*quantized_max_pool)(Pool& pool, const uint8_t* a, const ConvShape& shape, uint8_t* out);
+  void (*average_pool)(Pool& pool, const float* a, const ConvShape& shape, bool count_padding, float* out);
+  void (*quantized_global_average)(Pool& pool, const uint8_t* a, int64_t batch, int64_t pixels, int64_t channels,
                                    int32_t zero_point, float multiplier, int32_t zero_out, int32_t low,
                                    int32_t high, uint8_t* out);
-  void (*lookup)(const uint8_t* a, int64_t n, const uint8_t* table, uint8_t* out);
+  void (*lookup)(Pool& pool, const uint8_t* a, int64_t n, const uint8_t* table, uint8_t* out);
   void (*copy_plane)(const void* from, void* to, int64_t element_bytes, const PlaneCopy& plane);
 
   void (*moments)(const float* x, int64_t n, double* into);

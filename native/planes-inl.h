@@ -6,8 +6,7 @@ namespace {
 
 constexpr int CHUNK = 512, LINE = 64;
 
-/** Bytes of a vector of bytes, and how many of them make a chunk. */
-constexpr int VECTOR = 4 * W, VECTORS_PER_CHUNK = CHUNK / VECTOR;
+constexpr int VECTORS_PER_CHUNK = CHUNK / WB;
 
 /** Bytes that `count` values take. */
 constexpr int64_t planes_size(int64_t count, int32_t bits) {
@@ -59,9 +58,9 @@ SQ_INLINE VB plane_field(VB plane, int part, int to) {
 template <int BITS>
 SQ_INLINE VB planes_vector(const uint8_t* p, int i) {
   if constexpr (BITS == 8) {
-    return vb_load(p + i * VECTOR);
+    return vb_load(p + i * WB);
   } else {
-    const int line = i * VECTOR / LINE, at = i * VECTOR % LINE;
+    const int line = i * WB / LINE, at = i * WB % LINE;
     constexpr bool four = BITS & 4, two = BITS & 2, one = BITS & 1;
     constexpr int shift2 = four ? 4 : 0, shift1 = shift2 + (two ? 2 : 0);
     VB value{};
@@ -81,7 +80,7 @@ template <int BITS>
 inline void decode_chunks(const uint8_t* packed, int64_t chunks, uint8_t* values) {
   for (int64_t c = 0; c < chunks; c++, packed += LINE * BITS, values += CHUNK)
 #pragma GCC unroll 32
-    for (int i = 0; i < VECTORS_PER_CHUNK; i++) vb_store(values + i * VECTOR, planes_vector<BITS>(packed, i));
+    for (int i = 0; i < VECTORS_PER_CHUNK; i++) vb_store(values + i * WB, planes_vector<BITS>(packed, i));
 }
 
 /** Signed bytes, planes_values(count) of them. bits < 8. */

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <thread>
@@ -12,14 +13,22 @@
 #ifdef __linux__
 #include <sched.h>
 #endif
+#if defined(_MSC_VER)
+#include <intrin.h>
+#endif
 
 namespace sq {
 namespace {
 
-/** How long an idle thread looks for work before it sleeps. */
-constexpr auto SPIN = std::chrono::microseconds(30);
-constexpr int SPINS_PER_LOOK = 64;
+/** How long an idle thread looks for work before it sleeps: waking it costs about as much. */
+constexpr auto SPIN = std::chrono::microseconds(50);
+/** The clock is read once for so many looks. */
+constexpr int LOOKS_PER_READING = 64;
+/** After so many looks the caller lets others run: a thread that it waits for may have lost its processor. */
+constexpr int PATIENCE = 4096;
 constexpr size_t ALIGNMENT = 64;
+/** Of the gate: no job is open. More than there can be threads. */
+constexpr int SHUT = -(1 << 20);
 
 struct Memory {
   void* block = nullptr;
@@ -37,6 +46,19 @@ struct Memory {
     return reinterpret_cast<void*>((address + ALIGNMENT) / ALIGNMENT * ALIGNMENT);
   }
 };
+
+/** Tells the processor that this thread only waits. */
+inline void relax() {
+#if defined(_MSC_VER) && (defined(_M_X64) || defined(_M_IX86))
+  _mm_pause();
+#elif defined(_MSC_VER)
+  __yield();
+#elif defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+  __asm__ volatile("yield");
+#endif
+}
 
 /** The processor that the calling thread runs on; -1 where the system does not tell. */
 int processor() {
@@ -64,109 +86,150 @@ void leave(int processor) {
 #endif
 }
 
+/** condition.wait(lock) without the symbol that GCC 12 renamed, so that systems with older libraries load the addon. */
+void sleep(std::condition_variable& condition, std::unique_lock<std::mutex>& lock) {
+#if defined(__GLIBCXX__) && defined(_GLIBCXX_HAS_GTHREADS) && !defined(_WIN32)
+  pthread_cond_wait(condition.native_handle(), lock.mutex()->native_handle());
+#else
+  condition.wait(lock);
+#endif
+}
+
+/** One thread and how it is called: the caller raises `ticket`, and wakes it only where it sleeps. */
+struct Worker {
+  std::atomic<uint32_t> ticket{0};
+  std::atomic<bool> asleep{false};
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::thread thread;
+
+  void call() {
+    ticket.fetch_add(1);
+    if (!asleep.load()) return;
+    std::lock_guard<std::mutex> lock(mutex);
+    wake.notify_one();
+  }
+
+  /** Returns the ticket, once it differs from the one seen. */
+  uint32_t await(uint32_t seen, bool spinning) {
+    if (spinning) {
+      const auto until = std::chrono::steady_clock::now() + SPIN;
+      do
+        for (int i = 0; i < LOOKS_PER_READING; i++) {
+          const uint32_t now = ticket.load(std::memory_order_acquire);
+          if (now != seen) return now;
+          relax();
+        }
+      while (std::chrono::steady_clock::now() < until);
+    }
+    std::unique_lock<std::mutex> lock(mutex);
+    asleep.store(true);
+    while (ticket.load() == seen) sleep(wake, lock);
+    asleep.store(false);
+    return ticket.load();
+  }
+};
+
 }  // namespace
 
 struct Pool::State {
   int threads;
+  int started = 0;
+  bool spinning;  // not where threads outnumber processors: they would only be in each other's way
   std::vector<Memory> memory;
-  std::vector<std::thread> workers;
+  std::unique_ptr<Worker[]> workers;
   std::atomic<bool> exhausted{false};
+  std::atomic<bool> ending{false};
 
-  std::mutex mutex;
-  std::condition_variable wake;
-  std::atomic<uint64_t> generation{0};  // rises with every job
-  bool open = false;                    // guarded by mutex: the job may still be joined
-  bool ending = false;                  // guarded by mutex
-  std::atomic<int> active{0};           // workers inside the job
-  int home = -1;                        // guarded by mutex: the processor of the thread that gave the job
-
+  // The job. Written while the gate is shut and nobody is inside, read by those who passed it while it was open.
   Body body = nullptr;
   const void* context = nullptr;
   int64_t tasks = 0;
+  int home = -1;  // the processor of the thread that gave the job
   std::atomic<int64_t> next{0};
+  /** The number of workers inside; SHUT is added while no job is open. */
+  std::atomic<int> gate{SHUT};
 
-  explicit State(int count) : threads(count), memory(size_t(count)) {}
+  explicit State(int count)
+      : threads(count),
+        spinning(unsigned(count) <= std::thread::hardware_concurrency()),
+        memory(size_t(count)),
+        workers(new Worker[size_t(count - 1)]) {}
 
   void drain(int thread) {
     for (int64_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) body(context, task, thread);
   }
 
   void work(int thread) {
-    uint64_t seen = 0;
-    for (;;) {
-      int occupied = -1;
-      const auto until = std::chrono::steady_clock::now() + SPIN;
-      while (generation.load(std::memory_order_acquire) == seen && std::chrono::steady_clock::now() < until)
-        for (int i = 0; i < SPINS_PER_LOOK; i++)
-          if (generation.load(std::memory_order_relaxed) != seen) break;
-      {
-        std::unique_lock<std::mutex> lock(mutex);
-        wake.wait(lock, [&] { return ending || generation.load() != seen; });
-        if (ending) return;
-        seen = generation.load();
-        if (!open) continue;
-        active.fetch_add(1);
-        occupied = home;
+    Worker& self = workers[size_t(thread - 1)];
+    for (uint32_t seen = 0;;) {
+      seen = self.await(seen, spinning);
+      if (ending.load()) return;
+      if (gate.fetch_add(1, std::memory_order_acquire) >= 0) {
+        if (processor() == home) leave(home);
+        drain(thread);
       }
-      if (processor() == occupied) leave(occupied);
-      drain(thread);
-      active.fetch_sub(1, std::memory_order_release);
+      gate.fetch_sub(1, std::memory_order_release);
     }
   }
 
-  /** Starts the workers at the first job that needs them; fewer where the system gives no more. */
-  void start() {
+  /** Starts workers that were not needed before; fewer where the system gives no more. */
+  void start(int count) {
     try {
-      while (int(workers.size()) < threads - 1) {
-        const int thread = int(workers.size()) + 1;
-        workers.emplace_back([this, thread] { work(thread); });
+      for (; started < count; started++) {
+        const int thread = started + 1;
+        workers[size_t(started)].thread = std::thread([this, thread] { work(thread); });
       }
     } catch (...) {
-      threads = int(workers.size()) + 1;
+      threads = started + 1;
     }
+  }
+
+  void end() {
+    ending.store(true);
+    for (int i = 0; i < started; i++) workers[size_t(i)].call();
+    for (int i = 0; i < started; i++) workers[size_t(i)].thread.join();
+    started = 0;
+    threads = 1;
   }
 };
 
 Pool::Pool(int threads) : state_(new State(threads < 1 ? 1 : threads)) {}
 
 Pool::~Pool() {
-  {
-    std::lock_guard<std::mutex> lock(state_->mutex);
-    state_->ending = true;
-  }
-  state_->wake.notify_all();
-  for (auto& worker : state_->workers) worker.join();
+  end();
   for (auto& memory : state_->memory) std::free(memory.block);
   delete state_;
 }
+
+void Pool::end() { state_->end(); }
 
 int Pool::threads() const { return state_->threads; }
 
 void Pool::run(int64_t tasks, double work, Body body, const void* context) {
   State& s = *state_;
-  if (s.threads == 1 || tasks < 2 || work < PARALLEL_WORK) {
+  const int helpers = int(tasks < s.threads ? tasks : s.threads) - 1;
+  if (helpers > s.started && work >= PARALLEL_WORK) s.start(helpers);
+  const int called = helpers < s.started ? helpers : s.started;
+  if (called < 1 || work < PARALLEL_WORK) {
     for (int64_t task = 0; task < tasks; task++) body(context, task, 0);
     return;
   }
-  if (int(s.workers.size()) < s.threads - 1) s.start();
-  {
-    std::lock_guard<std::mutex> lock(s.mutex);
-    s.home = processor();
-    s.body = body;
-    s.context = context;
-    s.tasks = tasks;
-    s.next.store(0);
-    s.open = true;
-    s.generation.fetch_add(1);
-  }
-  s.wake.notify_all();
+  s.body = body;
+  s.context = context;
+  s.tasks = tasks;
+  s.home = processor();
+  s.next.store(0, std::memory_order_relaxed);
+  s.gate.fetch_sub(SHUT, std::memory_order_release);
+  for (int i = 0; i < called; i++) s.workers[size_t(i)].call();
   s.drain(0);
-  {
-    std::lock_guard<std::mutex> lock(s.mutex);
-    s.open = false;
+  s.gate.fetch_add(SHUT, std::memory_order_acq_rel);
+  for (int looks = 0; s.gate.load(std::memory_order_acquire) != SHUT; looks++) {
+    if (looks < PATIENCE)
+      relax();
+    else
+      std::this_thread::yield();
   }
-  for (int looks = 0; s.active.load(std::memory_order_acquire) > 0; looks++)
-    if (looks > SPINS_PER_LOOK) std::this_thread::yield();
 }
 
 void* Pool::scratch(int thread, size_t bytes) {
@@ -175,6 +238,6 @@ void* Pool::scratch(int thread, size_t bytes) {
   return memory;
 }
 
-bool Pool::exhausted() { return state_->exhausted.exchange(false); }
+bool Pool::exhausted() { return state_->exhausted.load(std::memory_order_relaxed) && state_->exhausted.exchange(false); }
 
 }  // namespace sq

@@ -8,6 +8,10 @@ namespace sq {
 /** Below this many multiply-adds waking a thread costs more than it saves. */
 constexpr double PARALLEL_WORK = 2e6;
 
+/**
+ * One thread at a time may give work, or end the pool; which one does not matter. Threads start when they are first
+ * needed and end with the pool.
+ */
 class Pool {
  public:
   using Body = void (*)(const void* context, int64_t task, int thread);
@@ -18,6 +22,9 @@ class Pool {
   Pool& operator=(const Pool&) = delete;
 
   int threads() const;
+
+  /** Ends the threads; what is run afterwards runs on the caller's. */
+  void end();
 
   /**
    * Calls body(context, task, thread) for every task below `tasks`, in any order, on up to `threads` threads,

@@ -28,36 +28,56 @@ struct LaneSum {
   }
 };
 
+/** Lanes of one pass over a stretch: the sums of four powers, the extremes and the power at hand fill the registers. */
+constexpr int PASS = 2 * WD;
+
 void moments(const float* x, int64_t n, double* into) {
-  LaneSum s1, s2, s3, s4;
+  LaneSum sums[4];
   VF least = vf_set(__builtin_inff()), most = vf_set(-__builtin_inff());
-  int64_t i = 0;
-  for (; i + LANES <= n; i += LANES) {
-    for (int j = 0; j < LANES; j += W) {
-      const VF v = vf_load(x + i + j);
-      least = vf_min(least, v);
-      most = vf_max(most, v);
-    }
-    for (int j = 0; j < PARTS; j++) {
-      const VD d = vd_widen(x + i + j * WD), d2 = vd_mul(d, d);
-      s1.part[j] = vd_add(s1.part[j], d);
-      s2.part[j] = vd_add(s2.part[j], d2);
-      s3.part[j] = vd_add(s3.part[j], vd_mul(d2, d));
-      s4.part[j] = vd_add(s4.part[j], vd_mul(d2, d2));
+  const int64_t whole = n / LANES * LANES;
+  for (int64_t at = 0; at < whole; at += STRETCH) {
+    const float* end = x + (whole - at < STRETCH ? whole : at + STRETCH);
+    for (int lane = 0; lane < LANES; lane += PASS) {
+      VD acc[4][2];
+#pragma GCC unroll 4
+      for (int p = 0; p < 4; p++)
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) acc[p][j] = sums[p].part[lane / WD + j];
+      for (const float* from = x + at + lane; from < end; from += LANES) {
+        if (lane == 0) fetch_ahead<4 * LANES>(from);
+#pragma GCC unroll 2
+        for (int j = 0; j < PASS; j += W) {
+          const VF v = vf_load(from + j);
+          least = vf_min(least, v);
+          most = vf_max(most, v);
+        }
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) {
+          const VD d = vd_widen(from + j * WD), d2 = vd_mul(d, d);
+          acc[0][j] = vd_add(acc[0][j], d);
+          acc[1][j] = vd_exact_muladd(d, d, acc[1][j]);  // a square of 24 bits is exact
+          acc[2][j] = vd_add(acc[2][j], vd_mul(d2, d));
+          acc[3][j] = vd_add(acc[3][j], vd_mul(d2, d2));
+        }
+      }
+#pragma GCC unroll 4
+      for (int p = 0; p < 4; p++)
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) sums[p].part[lane / WD + j] = acc[p][j];
     }
   }
   float lows[W], highs[W];
   vf_store(lows, least);
   vf_store(highs, most);
   double tail[4][LANES];
-  const int rest = static_cast<int>(n - i);
+  const int rest = static_cast<int>(n - whole);
   double low = __builtin_inf(), high = -__builtin_inf();
   for (int j = 0; j < W; j++) {
     low = lows[j] < low ? lows[j] : low;
     high = highs[j] > high ? highs[j] : high;
   }
   for (int j = 0; j < rest; j++) {
-    const double d = x[i + j], d2 = d * d;
+    const double d = x[whole + j], d2 = d * d;
     low = d < low ? d : low;
     high = d > high ? d : high;
     tail[0][j] = d;
@@ -67,42 +87,88 @@ void moments(const float* x, int64_t n, double* into) {
   }
   into[0] = low;
   into[1] = high;
-  into[2] = s1.finish(tail[0], rest);
-  into[3] = s2.finish(tail[1], rest);
-  into[4] = s3.finish(tail[2], rest);
-  into[5] = s4.finish(tail[3], rest);
+  for (int p = 0; p < 4; p++) into[2 + p] = sums[p].finish(tail[p], rest);
 }
 
-/** Neighbouring values often share a bin: four tables in turn keep their increments from waiting for each other. */
-constexpr int TABLES = 4;
+/**
+ * Neighbouring values often share a bin, half of them after a ReLU: tables in turn keep their increments from waiting
+ * for each other. Entries of 16 bits keep all of them in the first cache; they are emptied before any can overflow.
+ */
+constexpr int TABLES = 8;
+constexpr int64_t UNTIL_FULL = TABLES * int64_t(65535) / STRETCH * STRETCH;
+
+struct HistogramJob {
+  const float* x;
+  int64_t n, share;  // share: elements of a task, a multiple of STRETCH
+  float low, inverse, last;
+  int64_t bins;
+  uint8_t* tables;  // for each task bins totals of 32 bits, then TABLES * bins entries of 16
+
+  int64_t bytes() const { return bins * (4 + 2 * TABLES); }
+  uint32_t* totals(int64_t task) const { return reinterpret_cast<uint32_t*>(tables + task * bytes()); }
+};
+
+/** The bins of count <= STRETCH elements from x on. */
+inline void find_bins(const HistogramJob& job, const float* x, int64_t count, int32_t* bin) {
+  for (int64_t i = 0; i < count; i++) {
+    float position = (x[i] - job.low) * job.inverse;
+    position = position > 0 ? position : 0;
+    bin[i] = static_cast<int32_t>(position < job.last ? position : job.last);
+  }
+}
+
+void histogram_task(const void* context, int64_t task, int) {
+  const HistogramJob& job = *static_cast<const HistogramJob*>(context);
+  const int64_t bins = job.bins, first = task * job.share;
+  const int64_t last = job.n - first < job.share ? job.n : first + job.share;
+  uint32_t* total = job.totals(task);
+  auto* table = reinterpret_cast<uint16_t*>(total + bins);
+  memset(total, 0, static_cast<size_t>(job.bytes()));
+  for (int64_t from = first; from < last; from += UNTIL_FULL) {
+    const int64_t to = last - from < UNTIL_FULL ? last : from + UNTIL_FULL;
+    for (int64_t at = from; at < to; at += STRETCH) {
+      const int64_t count = to - at < STRETCH ? to - at : STRETCH;
+      int32_t bin[STRETCH];
+      fetch_ahead<4 * STRETCH>(job.x + at);
+      find_bins(job, job.x + at, count, bin);
+      int64_t i = 0;
+      for (; i + TABLES <= count; i += TABLES)
+#pragma GCC unroll 8
+        for (int j = 0; j < TABLES; j++) table[j * bins + bin[i + j]]++;
+      for (; i < count; i++) table[bin[i]]++;
+    }
+    for (int j = 0; j < TABLES; j++)
+      for (int64_t b = 0; b < bins; b++) total[b] += table[j * bins + b];
+    memset(table, 0, static_cast<size_t>(2 * TABLES * bins));
+  }
+}
 
 void histogram(Pool& pool, const float* x, int64_t n, float low, float high, double* counts, int64_t bins) {
-  auto* tables = static_cast<uint32_t*>(pool.scratch(0, sizeof(uint32_t) * TABLES * static_cast<size_t>(bins)));
-  if (!tables) return;
-  memset(tables, 0, sizeof(uint32_t) * TABLES * static_cast<size_t>(bins));
-  const float inverse = static_cast<float>(bins) / (high - low), last = static_cast<float>(bins - 1);
-  uint32_t* table[TABLES] = {tables, tables + bins, tables + 2 * bins, tables + 3 * bins};
-  for (int64_t at = 0; at < n; at += STRETCH) {
-    const int count = static_cast<int>(n - at < STRETCH ? n - at : STRETCH);
-    int32_t bin[STRETCH];
-    for (int i = 0; i < count; i++) {
-      float position = (x[at + i] - low) * inverse;
-      position = position > 0 ? position : 0;
-      bin[i] = static_cast<int32_t>(position < last ? position : last);
+  HistogramJob job{x, n, n, low, static_cast<float>(bins) / (high - low), static_cast<float>(bins - 1), bins, nullptr};
+  if (n < TABLES * bins) {  // filling and emptying tables would cost more than counting
+    for (int64_t at = 0; at < n; at += STRETCH) {
+      const int64_t count = n - at < STRETCH ? n - at : STRETCH;
+      int32_t bin[STRETCH];
+      find_bins(job, x + at, count, bin);
+      for (int64_t i = 0; i < count; i++) counts[bin[i]]++;
     }
-    int i = 0;
-    for (; i + TABLES <= count; i += TABLES)
-      for (int j = 0; j < TABLES; j++) table[j][bin[i + j]]++;
-    for (; i < count; i++) table[0][bin[i]]++;
+    return;
   }
-  for (int64_t b = 0; b < bins; b++)
-    counts[b] += static_cast<double>(table[0][b]) + table[1][b] + table[2][b] + table[3][b];
+  const int64_t stretches = (n + STRETCH - 1) / STRETCH, tasks = n < 2 * SPREAD ? 1 : pool.threads();
+  job.share = (stretches + tasks - 1) / tasks * STRETCH;
+  job.tables = static_cast<uint8_t*>(pool.scratch(0, static_cast<size_t>(job.bytes() * tasks)));
+  if (!job.tables) return;
+  const int64_t used = (n + job.share - 1) / job.share;
+  pool.run(used, double(n) * ELEMENT_WORK, histogram_task, &job);
+  for (int64_t task = 0; task < used; task++)
+    for (int64_t b = 0; b < bins; b++) counts[b] += job.totals(task)[b];
 }
 
 double squared_error(const float* a, const float* b, int64_t n) {
   LaneSum sum;
   int64_t i = 0;
   for (; i + LANES <= n; i += LANES)
+#pragma GCC unroll 8
     for (int j = 0; j < PARTS; j++) {
       const VD d = vd_sub(vd_widen(a + i + j * WD), vd_widen(b + i + j * WD));
       sum.part[j] = vd_add(sum.part[j], vd_mul(d, d));
@@ -115,18 +181,29 @@ double squared_error(const float* a, const float* b, int64_t n) {
   return sum.finish(tail, static_cast<int>(n - i));
 }
 
+/** nearest[i] = fl(q * scale) of the nearest level q of each of count <= STRETCH elements. */
+template <bool DIVIDES>
+inline void nearest_levels(const Quotient& quotient, const float* x, int64_t count, float* nearest) {
+  fill(nearest, 0, count, false, [&](int64_t i, int lanes) {
+    return vf_mul(vf_round(quotient.of<DIVIDES>(load(x + i, lanes))), quotient.divisor);
+  });
+}
+
 double quantize_error(const float* x, const float* importance, int64_t n, float scale, int32_t zero_point, int32_t low,
                       int32_t high) {
-  const float least = static_cast<float>(low - zero_point), most = static_cast<float>(high - zero_point);
+  const Quotient quotient(scale, static_cast<float>(low - zero_point), static_cast<float>(high - zero_point));
   LaneSum sum;
   double tail[LANES];
   int rest = 0;
   for (int64_t at = 0; at < n; at += STRETCH) {
     const int count = static_cast<int>(n - at < STRETCH ? n - at : STRETCH);
     float nearest[STRETCH];
-    for (int i = 0; i < count; i++) nearest[i] = static_cast<float>(round_between(x[at + i] / scale, least, most)) * scale;
+    fetch_ahead<4 * STRETCH>(x + at);
+    quotient.divides ? nearest_levels<true>(quotient, x + at, count, nearest)
+                     : nearest_levels<false>(quotient, x + at, count, nearest);
     int i = 0;
     for (; i + LANES <= count; i += LANES)
+#pragma GCC unroll 8
       for (int j = 0; j < PARTS; j++) {
         const VD d = vd_sub(vd_widen(x + at + i + j * WD), vd_widen(nearest + i + j * WD));
         VD term = vd_mul(d, d);

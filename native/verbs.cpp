@@ -1,339 +1,169 @@
-// The verbs of lib/kernels/kernels.ts for JavaScript: the backend first, then their arguments in the same order.
-#include "call.h"
+// The verbs of lib/kernels/kernels.ts for JavaScript: each a function whose parameters say what is read, in the order
+// of the interface. Shapes take no argument (see Backend::shapes).
+#include "later.h"
 
 namespace sq {
 namespace {
 
-using V = napi_value;
-using E = napi_env;
-using I = napi_callback_info;
+using Floats = In<float>;
+using FloatsOrNull = InOrNull<float>;
+using Doubles = In<double>;
+using Integers = In<int32_t>;
+using K = const Kernels&;
 
-V quantize(E env, I info) {
-  Call c(env, info);
-  const auto x = c.floats(1);
-  const float scale = c.single(2);
-  const int32_t zero = c.whole(3), low = c.whole(4), high = c.whole(5);
-  const Bytes q = c.bytes(6);
-  if (c.fits()) c.kernels().quantize(x.data, x.length, scale, zero, low, high, q.data);
-  return c.done();
+const int8_t* signed_of(const Bytes& bytes) { return reinterpret_cast<const int8_t*>(bytes.data); }
+
+void quantize(K k, Pool& pool, Floats x, float scale, int32_t zero, int32_t low, int32_t high, OutBytes q) {
+  k.quantize(pool, x.data, x.length, scale, zero, low, high, q.data);
 }
 
-V quantize_channels(E env, I info) {
-  Call c(env, info);
-  const auto x = c.floats(1), scales = c.floats(2);
-  const auto zeros = c.integers(3);
-  const int64_t inner = c.large(4);
-  const int32_t low = c.whole(5), high = c.whole(6);
-  const Bytes q = c.bytes(7);
-  if (c.fits())
-    c.kernels().quantize_channels(x.data, x.length, scales.data, zeros.data, scales.length, inner, low, high, q.data);
-  return c.done();
+void quantize_channels(K k, Pool& pool, Floats x, Floats scales, Integers zeros, int64_t inner, int32_t low, int32_t high,
+                       OutBytes q) {
+  k.quantize_channels(pool, x.data, x.length, scales.data, zeros.data, scales.length, inner, low, high, q.data);
 }
 
-V dequantize(E env, I info) {
-  Call c(env, info);
-  const Bytes q = c.bytes(1);
-  const float scale = c.single(2);
-  const int32_t zero = c.whole(3);
-  const auto x = c.floats(4);
-  if (c.fits()) c.kernels().dequantize(q, scale, zero, x.data);
-  return c.done();
+void dequantize(K k, Pool& pool, Bytes q, float scale, int32_t zero, Out<float> x) { k.dequantize(pool, q, scale, zero, x.data); }
+
+void dequantize_channels(K k, Pool& pool, Bytes q, Floats scales, Integers zeros, int64_t inner, Out<float> x) {
+  k.dequantize_channels(pool, q, scales.data, zeros.data, scales.length, inner, x.data);
 }
 
-V dequantize_channels(E env, I info) {
-  Call c(env, info);
-  const Bytes q = c.bytes(1);
-  const auto scales = c.floats(2);
-  const auto zeros = c.integers(3);
-  const int64_t inner = c.large(4);
-  const auto x = c.floats(5);
-  if (c.fits()) c.kernels().dequantize_channels(q, scales.data, zeros.data, scales.length, inner, x.data);
-  return c.done();
+void pack(K k, Pool& pool, Bytes q, int32_t bits, OutBytes packed) { k.pack(pool, q.data, q.length, bits, packed.data); }
+
+void unpack(K k, Pool& pool, Bytes packed, int32_t bits, OutBytes q) { k.unpack(pool, packed.data, bits, q); }
+
+double weights_size(K k, Pool&, WeightsShape shape) { return static_cast<double>(k.weights_size(shape)); }
+
+void pack_weights(K k, Pool&, Bytes q, WeightsShape shape, OutBytes packed) {
+  k.pack_weights(signed_of(q), shape, packed.data);
 }
 
-V pack(E env, I info) {
-  Call c(env, info);
-  const Bytes q = c.bytes(1);
-  const int32_t bits = c.whole(2);
-  const Bytes packed = c.bytes(3);
-  if (c.fits()) c.kernels().pack(q.data, q.length, bits, packed.data);
-  return c.done();
+void gemm(K k, Pool& pool, Bytes a, Bytes packed, WeightsShape weights, int32_t m, int32_t zero, Output out) {
+  k.gemm(pool, a, packed.data, weights, m, zero, out);
 }
 
-V unpack(E env, I info) {
-  Call c(env, info);
-  const Bytes packed = c.bytes(1);
-  const int32_t bits = c.whole(2);
-  const Bytes q = c.bytes(3);
-  if (c.fits()) c.kernels().unpack(packed.data, bits, q);
-  return c.done();
+void conv(K k, Pool& pool, Bytes a, Bytes packed, WeightsShape weights, ConvShape shape, int32_t zero, Output out) {
+  k.conv(pool, a, packed.data, weights, shape, zero, out);
 }
 
-V weights_size(E env, I info) {
-  Call c(env, info);
-  const auto shape = c.shape<WeightsShape>(1);
-  return c.done(c.fits() ? static_cast<double>(c.kernels().weights_size(shape)) : 0);
+double float_weights_size(K k, Pool&, WeightsShape shape) { return static_cast<double>(k.float_weights_size(shape)); }
+
+void pack_float_weights(K k, Pool&, Floats w, WeightsShape shape, OutBytes packed) {
+  k.pack_float_weights(w.data, shape, packed.data);
 }
 
-V pack_weights(E env, I info) {
-  Call c(env, info);
-  const Bytes q = c.bytes(1);
-  const auto shape = c.shape<WeightsShape>(2);
-  const Bytes packed = c.bytes(3);
-  if (c.fits()) c.kernels().pack_weights(reinterpret_cast<const int8_t*>(q.data), shape, packed.data);
-  return c.done();
+void float_gemm(K k, Pool& pool, Floats a, Bytes packed, WeightsShape weights, int32_t m, FloatsOrNull bias, float low,
+                float high, Out<float> out) {
+  k.float_gemm(pool, a.data, packed.data, weights, m, bias.data, low, high, out.data);
 }
 
-V gemm(E env, I info) {
-  Call c(env, info);
-  const Bytes a = c.bytes(1), packed = c.bytes(2);
-  const auto weights = c.shape<WeightsShape>(3);
-  const int32_t m = c.whole(4), zero = c.whole(5);
-  const Output out = c.output(6);
-  if (c.fits()) c.kernels().gemm(c.pool(), a, packed.data, weights, m, zero, out);
-  return c.done();
+void float_conv(K k, Pool& pool, Floats a, Bytes packed, WeightsShape weights, ConvShape shape, FloatsOrNull bias,
+                float low, float high, Out<float> out) {
+  k.float_conv(pool, a.data, packed.data, weights, shape, bias.data, low, high, out.data);
 }
 
-V conv(E env, I info) {
-  Call c(env, info);
-  const Bytes a = c.bytes(1), packed = c.bytes(2);
-  const auto weights = c.shape<WeightsShape>(3);
-  const auto shape = c.shape<ConvShape>(4);
-  const int32_t zero = c.whole(5);
-  const Output out = c.output(6);
-  if (c.fits()) c.kernels().conv(c.pool(), a, packed.data, weights, shape, zero, out);
-  return c.done();
+void add(K k, Pool& pool, Floats a, Floats b, float low, float high, Out<float> out) {
+  k.add(pool, a.data, b.data, a.length, low, high, out.data);
 }
 
-V float_weights_size(E env, I info) {
-  Call c(env, info);
-  const auto shape = c.shape<WeightsShape>(1);
-  return c.done(c.fits() ? static_cast<double>(c.kernels().float_weights_size(shape)) : 0);
+void clamp(K k, Pool& pool, Floats x, float low, float high, Out<float> out) {
+  k.clamp(pool, x.data, x.length, low, high, out.data);
 }
 
-V pack_float_weights(E env, I info) {
-  Call c(env, info);
-  const auto w = c.floats(1);
-  const auto shape = c.shape<WeightsShape>(2);
-  const Bytes packed = c.bytes(3);
-  if (c.fits()) c.kernels().pack_float_weights(w.data, shape, packed.data);
-  return c.done();
+void quantized_add(K k, Pool& pool, Bytes a, float scale_a, int32_t zero_a, Bytes b, float scale_b, int32_t zero_b,
+                   float scale_out, int32_t zero, int32_t low, int32_t high, OutBytes out) {
+  k.quantized_add(pool, a.data, scale_a, zero_a, b.data, scale_b, zero_b, a.length, scale_out, zero, low, high, out.data);
 }
 
-V float_gemm(E env, I info) {
-  Call c(env, info);
-  const auto a = c.floats(1);
-  const Bytes packed = c.bytes(2);
-  const auto weights = c.shape<WeightsShape>(3);
-  const int32_t m = c.whole(4);
-  const auto bias = c.floats_or_null(5);
-  const float low = c.single(6), high = c.single(7);
-  const auto out = c.floats(8);
-  if (c.fits()) c.kernels().float_gemm(c.pool(), a.data, packed.data, weights, m, bias.data, low, high, out.data);
-  return c.done();
+void max_pool(K k, Pool& pool, Floats a, ConvShape shape, Out<float> out) { k.max_pool(pool, a.data, shape, out.data); }
+
+void quantized_max_pool(K k, Pool& pool, Bytes a, ConvShape shape, OutBytes out) {
+  k.quantized_max_pool(pool, a.data, shape, out.data);
 }
 
-V float_conv(E env, I info) {
-  Call c(env, info);
-  const auto a = c.floats(1);
-  const Bytes packed = c.bytes(2);
-  const auto weights = c.shape<WeightsShape>(3);
-  const auto shape = c.shape<ConvShape>(4);
-  const auto bias = c.floats_or_null(5);
-  const float low = c.single(6), high = c.single(7);
-  const auto out = c.floats(8);
-  if (c.fits()) c.kernels().float_conv(c.pool(), a.data, packed.data, weights, shape, bias.data, low, high, out.data);
-  return c.done();
+void average_pool(K k, Pool& pool, Floats a, ConvShape shape, bool count_padding, Out<float> out) {
+  k.average_pool(pool, a.data, shape, count_padding, out.data);
 }
 
-V add(E env, I info) {
-  Call c(env, info);
-  const auto a = c.floats(1), b = c.floats(2);
-  const float low = c.single(3), high = c.single(4);
-  const auto out = c.floats(5);
-  if (c.fits()) c.kernels().add(a.data, b.data, a.length, low, high, out.data);
-  return c.done();
+void quantized_global_average(K k, Pool& pool, Bytes a, int64_t batch, int64_t channels, int32_t zero, float multiplier,
+                              int32_t zero_out, int32_t low, int32_t high, OutBytes out) {
+  if (batch < 1 || channels < 1) return;
+  const int64_t pixels = a.length / (batch * channels);
+  k.quantized_global_average(pool, a.data, batch, pixels, channels, zero, multiplier, zero_out, low, high, out.data);
 }
 
-V clamp(E env, I info) {
-  Call c(env, info);
-  const auto x = c.floats(1);
-  const float low = c.single(2), high = c.single(3);
-  const auto out = c.floats(4);
-  if (c.fits()) c.kernels().clamp(x.data, x.length, low, high, out.data);
-  return c.done();
+void lookup(K k, Pool& pool, Bytes a, Bytes table, OutBytes out) { k.lookup(pool, a.data, a.length, table.data, out.data); }
+
+void copy_plane(K k, Pool&, Elements from, OutElements to, PlaneCopy plane) {
+  k.copy_plane(from.data, to.data, to.element_bytes, plane);
 }
 
-V quantized_add(E env, I info) {
-  Call c(env, info);
-  const Bytes a = c.bytes(1);
-  const float scale_a = c.single(2);
-  const int32_t zero_a = c.whole(3);
-  const Bytes b = c.bytes(4);
-  const float scale_b = c.single(5);
-  const int32_t zero_b = c.whole(6);
-  const float scale_out = c.single(7);
-  const int32_t zero = c.whole(8), low = c.whole(9), high = c.whole(10);
-  const Bytes out = c.bytes(11);
-  if (c.fits())
-    c.kernels().quantized_add(a.data, scale_a, zero_a, b.data, scale_b, zero_b, a.length, scale_out, zero, low, high,
-                              out.data);
-  return c.done();
+void moments(K k, Pool&, Floats x, Out<double> into) { k.moments(x.data, x.length, into.data); }
+
+void histogram(K k, Pool& pool, Floats x, float low, float high, Out<double> counts) {
+  k.histogram(pool, x.data, x.length, low, high, counts.data, counts.length);
 }
 
-V max_pool(E env, I info) {
-  Call c(env, info);
-  const auto a = c.floats(1);
-  const auto shape = c.shape<ConvShape>(2);
-  const auto out = c.floats(3);
-  if (c.fits()) c.kernels().max_pool(a.data, shape, out.data);
-  return c.done();
+double divergence(K k, Pool&, Doubles p, Doubles q, double smoothing) {
+  return k.divergence(p.data, q.data, p.length, smoothing);
 }
 
-V quantized_max_pool(E env, I info) {
-  Call c(env, info);
-  const Bytes a = c.bytes(1);
-  const auto shape = c.shape<ConvShape>(2);
-  const Bytes out = c.bytes(3);
-  if (c.fits()) c.kernels().quantized_max_pool(a.data, shape, out.data);
-  return c.done();
+double squared_error(K k, Pool&, Floats a, Floats b) { return k.squared_error(a.data, b.data, a.length); }
+
+double quantize_error(K k, Pool&, Floats x, FloatsOrNull importance, float scale, int32_t zero, int32_t low,
+                      int32_t high) {
+  return k.quantize_error(x.data, importance.data, x.length, scale, zero, low, high);
 }
 
-V average_pool(E env, I info) {
-  Call c(env, info);
-  const auto a = c.floats(1);
-  const auto shape = c.shape<ConvShape>(2);
-  const bool count_padding = c.boolean(3);
-  const auto out = c.floats(4);
-  if (c.fits()) c.kernels().average_pool(a.data, shape, count_padding, out.data);
-  return c.done();
+void gram(K k, Pool& pool, Floats x, ConvShape shape, int64_t first, int64_t step, Out<double> into) {
+  k.gram(pool, x.data, shape, first, step, into.data);
 }
 
-V quantized_global_average(E env, I info) {
-  Call c(env, info);
-  const Bytes a = c.bytes(1);
-  const int64_t batch = c.large(2), channels = c.large(3);
-  const int32_t zero = c.whole(4);
-  const float multiplier = c.single(5);
-  const int32_t zero_out = c.whole(6), low = c.whole(7), high = c.whole(8);
-  const Bytes out = c.bytes(9);
-  if (c.fits() && batch * channels > 0)
-    c.kernels().quantized_global_average(a.data, batch, a.length / (batch * channels), channels, zero, multiplier,
-                                         zero_out, low, high, out.data);
-  return c.done();
+void round_with_hessian(K k, Pool& pool, Out<double> w, Floats scales, Doubles u, int64_t first, int64_t last,
+                        int32_t low, int32_t high, OutBytes q) {
+  if (scales.length == 0) return;
+  k.round_with_hessian(pool, w.data, scales.data, u.data, w.length / scales.length, first, last, low, high,
+                       reinterpret_cast<int8_t*>(q.data));
 }
 
-V copy_plane(E env, I info) {
-  Call c(env, info);
-  const auto from = c.elements(1), to = c.elements(2);
-  const PlaneCopy plane = {c.large(3), c.large(4), c.large(5), c.large(6), c.large(7), c.large(8), c.large(9), c.large(10)};
-  if (c.fits()) c.kernels().copy_plane(from.data, to.data, to.element_bytes, plane);
-  return c.done();
-}
-
-V lookup(E env, I info) {
-  Call c(env, info);
-  const Bytes a = c.bytes(1), table = c.bytes(2), out = c.bytes(3);
-  if (c.fits()) c.kernels().lookup(a.data, a.length, table.data, out.data);
-  return c.done();
-}
-
-V moments(E env, I info) {
-  Call c(env, info);
-  const auto x = c.floats(1);
-  const auto into = c.doubles(2);
-  if (c.fits()) c.kernels().moments(x.data, x.length, into.data);
-  return c.done();
-}
-
-V histogram(E env, I info) {
-  Call c(env, info);
-  const auto x = c.floats(1);
-  const float low = c.single(2), high = c.single(3);
-  const auto counts = c.doubles(4);
-  if (c.fits()) c.kernels().histogram(c.pool(), x.data, x.length, low, high, counts.data, counts.length);
-  return c.done();
-}
-
-V divergence(E env, I info) {
-  Call c(env, info);
-  const auto p = c.doubles(1), q = c.doubles(2);
-  const double smoothing = c.number(3);
-  return c.done(c.fits() ? c.kernels().divergence(p.data, q.data, p.length, smoothing) : 0);
-}
-
-V squared_error(E env, I info) {
-  Call c(env, info);
-  const auto a = c.floats(1), b = c.floats(2);
-  return c.done(c.fits() ? c.kernels().squared_error(a.data, b.data, a.length) : 0);
-}
-
-V quantize_error(E env, I info) {
-  Call c(env, info);
-  const auto x = c.floats(1), importance = c.floats_or_null(2);
-  const float scale = c.single(3);
-  const int32_t zero = c.whole(4), low = c.whole(5), high = c.whole(6);
-  return c.done(
-      c.fits() ? c.kernels().quantize_error(x.data, importance.data, x.length, scale, zero, low, high) : 0);
-}
-
-V gram(E env, I info) {
-  Call c(env, info);
-  const auto x = c.floats(1);
-  const auto shape = c.shape<ConvShape>(2);
-  const int64_t first = c.large(3), step = c.large(4);
-  const auto into = c.doubles(5);
-  if (c.fits()) c.kernels().gram(c.pool(), x.data, shape, first, step, into.data);
-  return c.done();
-}
-
-V round_with_hessian(E env, I info) {
-  Call c(env, info);
-  const auto w = c.doubles(1);
-  const auto scales = c.floats(2);
-  const auto u = c.doubles(3);
-  const int64_t first = c.large(4), last = c.large(5);
-  const int32_t low = c.whole(6), high = c.whole(7);
-  const Bytes q = c.bytes(8);
-  if (c.fits() && scales.length > 0)
-    c.kernels().round_with_hessian(c.pool(), w.data, scales.data, u.data, w.length / scales.length, first, last, low,
-                                   high, reinterpret_cast<int8_t*>(q.data));
-  return c.done();
+template <auto FUNCTION>
+constexpr Export verb(const char* name) {
+  return {name, Verb<FUNCTION>::now, Verb<FUNCTION>::later};
 }
 
 }  // namespace
 
 const Export VERBS[] = {
-    {"quantize", quantize},
-    {"quantizeChannels", quantize_channels},
-    {"dequantize", dequantize},
-    {"dequantizeChannels", dequantize_channels},
-    {"pack", pack},
-    {"unpack", unpack},
-    {"weightsSize", weights_size},
-    {"packWeights", pack_weights},
-    {"gemm", gemm},
-    {"conv", conv},
-    {"floatWeightsSize", float_weights_size},
-    {"packFloatWeights", pack_float_weights},
-    {"floatGemm", float_gemm},
-    {"floatConv", float_conv},
-    {"add", add},
-    {"clamp", clamp},
-    {"quantizedAdd", quantized_add},
-    {"maxPool", max_pool},
-    {"quantizedMaxPool", quantized_max_pool},
-    {"averagePool", average_pool},
-    {"quantizedGlobalAverage", quantized_global_average},
-    {"lookup", lookup},
-    {"copyPlane", copy_plane},
-    {"moments", moments},
-    {"histogram", histogram},
-    {"divergence", divergence},
-    {"squaredError", squared_error},
-    {"quantizeError", quantize_error},
-    {"gram", gram},
-    {"roundWithHessian", round_with_hessian},
+    verb<quantize>("quantize"),
+    verb<quantize_channels>("quantizeChannels"),
+    verb<dequantize>("dequantize"),
+    verb<dequantize_channels>("dequantizeChannels"),
+    verb<pack>("pack"),
+    verb<unpack>("unpack"),
+    verb<weights_size>("weightsSize"),
+    verb<pack_weights>("packWeights"),
+    verb<gemm>("gemm"),
+    verb<conv>("conv"),
+    verb<float_weights_size>("floatWeightsSize"),
+    verb<pack_float_weights>("packFloatWeights"),
+    verb<float_gemm>("floatGemm"),
+    verb<float_conv>("floatConv"),
+    verb<add>("add"),
+    verb<clamp>("clamp"),
+    verb<quantized_add>("quantizedAdd"),
+    verb<max_pool>("maxPool"),
+    verb<quantized_max_pool>("quantizedMaxPool"),
+    verb<average_pool>("averagePool"),
+    verb<quantized_global_average>("quantizedGlobalAverage"),
+    verb<lookup>("lookup"),
+    verb<copy_plane>("copyPlane"),
+    verb<moments>("moments"),
+    verb<histogram>("histogram"),
+    verb<divergence>("divergence"),
+    verb<squared_error>("squaredError"),
+    verb<quantize_error>("quantizeError"),
+    verb<gram>("gram"),
+    verb<round_with_hessian>("roundWithHessian"),
 };
 
 const size_t VERB_COUNT = sizeof VERBS / sizeof *VERBS;

@@ -10,7 +10,11 @@ import { fusedMultiplyAdd } from './contract/support.ts';
 
 /** What this machine can build and run, found without asking the code under test. */
 function expectedBackends(): KernelsOptions[] {
-  const found: KernelsOptions[] = [{ backend: 'reference' }, { backend: 'wasm' }];
+  const found: KernelsOptions[] = [
+    { backend: 'reference' },
+    { backend: 'wasm' },
+    { backend: 'wasm', threads: 2 },
+  ];
   const has = (tool: string, ...options: string[]) => {
     try {
       execFileSync(tool, options, { stdio: 'ignore' });

@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { physicalCores } from '../lib/kernels/cores.ts';
 import { createNative, nativeIsas } from '../lib/kernels/native.ts';
 import { floats, normal, random, same } from './contract/support.ts';
+
+/** What the headers that the addon is built with count as version 8. */
+const { js_native_api_symbols, node_api_symbols } = createRequire(import.meta.url)('node-api-headers').symbols
+  .v8;
+const NODE_API_8 = new Set<string>([...js_native_api_symbols, ...node_api_symbols]);
 
 /** Large enough that both threads get work: 2 * 24 * 24 * 48 * 9 * 48 multiply-adds. */
 const WEIGHTS = { outChannels: 48, taps: 9, channels: 48, groups: 1, bits: 5 };
@@ -129,5 +141,134 @@ describe('native addon', () => {
     assert.throws(() => kernels.moments(new Float32Array(1), new Float32Array(6) as never), {
       name: 'SigmaQuantError',
     });
+  });
+
+  /** Threads of this process; undefined where the system does not list them. */
+  const threadCount = () => {
+    try {
+      return readdirSync('/proc/self/task').length;
+    } catch {
+      return undefined;
+    }
+  };
+
+  /** Waits, as threads end a little after those who joined them know. */
+  async function expectThreads(most: number, when: string) {
+    for (let i = 0; i < 200 && threadCount()! > most; i++) await delay(10);
+    assert.ok(threadCount()! <= most, `${threadCount()} threads ${when}, expected ${most}`);
+  }
+
+  const worker = (endless: boolean) =>
+    new Worker(new URL('./contract/worker.mjs', import.meta.url), { workerData: { endless } });
+  const message = (from: Worker) =>
+    new Promise<unknown>((resolve, reject) => {
+      from.once('message', resolve).once('error', reject);
+    });
+  const ended = (from: Worker) => new Promise((resolve) => from.once('exit', resolve));
+
+  it('starts threads at the first call that needs them and ends them with the backend', async () => {
+    const before = threadCount();
+    if (before === undefined) return;
+    const kernels = createNative({ threads: 4 });
+    assert.equal(threadCount(), before);
+    heavy(kernels);
+    assert.equal(threadCount(), before + 3);
+    kernels.dispose();
+    await expectThreads(before, 'after dispose');
+  });
+
+  it('serves more threads than there are processors', () => {
+    const [many, one] = [createNative({ threads: 64 }), createNative({ threads: 1 })];
+    const expected = heavy(one);
+    for (const [i, actual] of heavy(many).entries()) same(actual, expected[i], `result ${i}`);
+    many.dispose();
+  });
+
+  it('serves twenty worker threads at once', async () => {
+    const before = threadCount();
+    const workers = Array.from({ length: 20 }, () => worker(false));
+    const exits = workers.map(ended);
+    const results = (await Promise.all(workers.map(message))) as Float32Array[][];
+    for (const result of results.flat()) same(result, results[0][0], 'result of a worker');
+    await Promise.all(exits);
+    if (before !== undefined) await expectThreads(before + 4, 'after the workers ended'); // 4: Node's pool
+  });
+
+  it('survives workers that are terminated in mid-call', async () => {
+    const before = threadCount();
+    for (let round = 0; round < 3; round++) {
+      const workers = Array.from({ length: 3 }, () => worker(true));
+      for (const each of workers) assert.equal(await message(each), 'running');
+      await delay(7 * round);
+      await Promise.all(workers.map((each) => each.terminate()));
+    }
+    if (before !== undefined) await expectThreads(before + 4, 'after workers were terminated');
+  });
+
+  it('needs nothing newer than Node-API 8, glibc 2.28 and the libstdc++ of GCC 6', function () {
+    const addon = fileURLToPath(new URL('../build/Release/sigmaquant.node', import.meta.url));
+    let symbols: string;
+    try {
+      symbols = execFileSync('nm', ['-D', addon], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+    } catch {
+      return this.skip();
+    }
+    const found = [...symbols.matchAll(/ U ((?:napi|node_api)_\w+)/g)].map(([, name]) => name);
+    assert.ok(found.length > 20, `${found.length} symbols`);
+    assert.deepEqual(
+      found.filter((name) => !NODE_API_8.has(name)),
+      [],
+    );
+    assert.doesNotMatch(symbols, / U (uv_|_ZN2v8|_ZN4node)/);
+    const newest = (library: string) =>
+      Math.max(
+        0,
+        ...[...symbols.matchAll(new RegExp(`@${library}_\\d+((?:\\.\\d+)+)`, 'g'))].map(([, version]) =>
+          Number(version.split('.').at(-1)),
+        ),
+      );
+    assert.ok(newest('GLIBC') <= 28, `GLIBC 2.${newest('GLIBC')}`);
+    assert.ok(newest('GLIBCXX') <= 22, `GLIBCXX 3.4.${newest('GLIBCXX')}`);
+  });
+});
+
+describe('physical cores', () => {
+  const cores = (files: Record<string, string>, available = 64) =>
+    physicalCores((path) => files[path], available);
+  const sibling = (i: number, list: string) => ({
+    [`/sys/devices/system/cpu/cpu${i}/topology/thread_siblings_list`]: list,
+  });
+  const allowed = (list: string) => ({
+    '/proc/self/status': `Name:\tnode\nCpus_allowed_list:\t${list}\nMems_allowed:\t1`,
+  });
+  const shared = { ...sibling(0, '0,4'), ...sibling(4, '0,4'), ...sibling(1, '1,5'), ...sibling(5, '1,5') };
+
+  it('are what the system calls available where nothing else is known', () => {
+    assert.equal(cores({}, 6), 6);
+  });
+
+  it('count processors that share a core once, and only those of the affinity mask', () => {
+    assert.equal(cores({ ...allowed('0-1,4-5'), ...shared }), 2);
+    assert.equal(cores({ ...allowed('0,4'), ...shared }), 1);
+    assert.equal(cores({ ...allowed('0-3') }), 4);
+    assert.equal(cores({ ...allowed('0-63') }, 3), 3);
+  });
+
+  it('are bounded by the quota of control groups, their own and those above', () => {
+    const second = { ...allowed('0-7'), '/proc/self/cgroup': '0::/a/b' };
+    assert.equal(cores({ ...second, '/sys/fs/cgroup/a/b/cpu.max': 'max 100000' }), 8);
+    assert.equal(cores({ ...second, '/sys/fs/cgroup/a/b/cpu.max': '250000 100000' }), 3);
+    assert.equal(cores({ ...second, '/sys/fs/cgroup/a/cpu.max': '50000 100000' }), 1);
+    assert.equal(
+      cores({ ...allowed('0-7'), '/proc/self/cgroup': '0::/', '/sys/fs/cgroup/cpu.max': '200000 100000' }),
+      2,
+    );
+    const first = {
+      ...allowed('0-7'),
+      '/proc/self/cgroup': '3:cpu,cpuacct:/job\n1:name=systemd:/x',
+      '/sys/fs/cgroup/cpu/job/cpu.cfs_period_us': '100000',
+    };
+    assert.equal(cores({ ...first, '/sys/fs/cgroup/cpu/job/cpu.cfs_quota_us': '400000' }), 4);
+    assert.equal(cores({ ...first, '/sys/fs/cgroup/cpu/job/cpu.cfs_quota_us': '-1' }), 8);
   });
 });

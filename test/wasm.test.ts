@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import type { ConvShape, Kernels, Region } from '../lib/kernels/kernels.ts';
-import { createWasm } from '../lib/kernels/wasm.ts';
+import { createWasm, kernelsOf } from '../lib/kernels/wasm.ts';
+import { WasmArena } from '../lib/kernels/wasm-memory.ts';
+import { loadModule } from '../lib/kernels/wasm-module.ts';
+import { Team } from '../lib/kernels/wasm-threads.ts';
 import { type ConvCase, convShape, weightsOf } from './contract/shapes.ts';
 import { between, floats, normal, oracle, random, same } from './contract/support.ts';
 
@@ -188,6 +193,134 @@ describe('WASM kernels', () => {
 
   it('has one instruction set', async () => {
     await assert.rejects(createWasm({ isa: 'avx2' }), { code: 'BACKEND_UNAVAILABLE' });
-    assert.equal((await createWasm({ isa: 'simd128', threads: 2 })).threads, 1);
+    assert.equal((await createWasm({ isa: 'simd128' })).threads, 1);
+  });
+});
+
+describe('WASM threads', () => {
+  const THREADS = 3;
+  let team: Team;
+  let kernels: Kernels;
+  let single: Kernels;
+
+  before(async () => {
+    const module = await loadModule(true);
+    const arena = new WasmArena(module.memory, module.verbs['memoryStart']());
+    const created = await Team.create(module, arena, THREADS);
+    assert.ok(created, 'node can share memory with workers');
+    team = created;
+    kernels = { ...kernelsOf(module, arena, team), later: single.later };
+    single = await createWasm();
+  });
+  after(() => kernels.dispose());
+
+  const weights = { outChannels: 256, taps: 1, channels: 700, groups: 1, bits: 4 };
+  const next = random(17);
+  const q = Int8Array.from({ length: weights.outChannels * weights.channels }, between(next, -8, 7));
+  const a = Uint8Array.from({ length: 45 * weights.channels }, between(next, 0, 255));
+
+  function product(k: Kernels): Int32Array {
+    const m = a.length / weights.channels;
+    const packed = new Uint8Array(k.weightsSize(weights));
+    k.packWeights(q, weights, packed);
+    const out = new Int32Array(m * weights.outChannels);
+    k.gemm(a, packed, weights, m, 9, null, null, 0, 0, 0, out);
+    return out;
+  }
+
+  it('start with the first large call and serve the next ones', async () => {
+    assert.equal(kernels.threads, THREADS);
+    assert.equal(team.calls, 0);
+    const expected = product(single);
+    for (let tries = 0; team.calls === 0 && tries < 500; tries++) {
+      same(product(kernels), expected, 'sums');
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    assert.ok(team.calls > 0, 'a call was shared');
+    for (let i = 0; i < 20; i++) same(product(kernels), expected, `sums of call ${i}`);
+    assert.ok(team.calls > 20, 'every large call is shared');
+  });
+
+  const SHARED: Record<string, ConvCase> = {
+    'several tiles': { batch: 2, inChannels: 32, outChannels: 24, inHeight: 60, inWidth: 66 },
+    'one tile, shared by panels': { batch: 1, inChannels: 96, outChannels: 90, inHeight: 9, inWidth: 9 },
+    groups: { batch: 1, inChannels: 48, outChannels: 96, groups: 3, inHeight: 21, inWidth: 20 },
+    depthwise: { batch: 2, inChannels: 99, outChannels: 99, groups: 99, inHeight: 50, inWidth: 51 },
+    'depthwise, several outputs per channel': {
+      batch: 1,
+      inChannels: 21,
+      outChannels: 63,
+      groups: 21,
+      inHeight: 75,
+      inWidth: 70,
+      strideHeight: 2,
+    },
+  };
+
+  for (const [name, c] of Object.entries(SHARED)) {
+    it(`give the bits of one thread: ${name}`, () => {
+      const s = convShape(c);
+      const shape = weightsOf(s, 6);
+      const draw = random(3);
+      const length = s.outChannels * shape.taps * shape.channels;
+      const inputs = s.batch * s.inHeight * s.inWidth * s.inChannels;
+      const levels = Int8Array.from({ length }, between(draw, -32, 31));
+      const bytes = Int8Array.from({ length: inputs }, between(draw, -128, 127));
+      const [w, x] = [floats(length, normal(draw)), floats(inputs, normal(draw))];
+      const run = (k: Kernels) => {
+        const packed = new Uint8Array(k.weightsSize(shape));
+        k.packWeights(levels, shape, packed);
+        const packedFloats = new Uint8Array(k.floatWeightsSize(shape));
+        k.packFloatWeights(w, shape, packedFloats);
+        const outputs = s.batch * s.outHeight * s.outWidth * s.outChannels;
+        const [sums, out] = [new Int32Array(outputs), new Float32Array(outputs)];
+        k.conv(bytes, packed, shape, s, -5, null, null, 0, 0, 0, sums);
+        k.floatConv(x, packedFloats, shape, s, null, -1, 9, out);
+        return { sums, out };
+      };
+      const before = team.calls;
+      const [actual, expected] = [run(kernels), run(single)];
+      assert.equal(team.calls, before + 2, 'both calls were shared');
+      same(actual.sums, expected.sums, 'sums');
+      same(actual.out, expected.out, 'floats');
+    });
+  }
+
+  it('small calls stay on one thread', () => {
+    const before = team.calls;
+    const tiny = { outChannels: 8, taps: 1, channels: 8, groups: 1, bits: 8 };
+    const packed = new Uint8Array(kernels.weightsSize(tiny));
+    kernels.packWeights(new Int8Array(64).fill(1), tiny, packed);
+    const out = new Int32Array(8);
+    kernels.gemm(new Uint8Array(8).fill(2), packed, tiny, 1, 0, null, null, 0, 0, 0, out);
+    assert.deepEqual([...out], new Array(8).fill(16));
+    assert.equal(team.calls, before);
+  });
+
+  it('end with dispose, and calls go on with one', () => {
+    const before = product(kernels);
+    kernels.dispose();
+    assert.equal(kernels.threads, 1);
+    const { calls } = team;
+    same(product(kernels), before, 'sums');
+    assert.equal(team.calls, calls);
+  });
+
+  it('do not keep a process alive', () => {
+    const url = new URL('../lib/kernels/wasm.ts', import.meta.url).href;
+    const script = `
+      import { createWasm } from ${JSON.stringify(url)};
+      const k = await createWasm({ threads: 2 });
+      const weights = { outChannels: 64, taps: 1, channels: 1024, groups: 1, bits: 8 };
+      const packed = new Uint8Array(k.weightsSize(weights));
+      k.packWeights(new Int8Array(65536), weights, packed);
+      for (let i = 0; i < 20; i++) {
+        k.gemm(new Uint8Array(65536), packed, weights, 64, 0, null, null, 0, 0, 0, new Int32Array(4096));
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      console.log(k.threads);`;
+    const options = { cwd: fileURLToPath(new URL('..', import.meta.url)), timeout: 60_000 };
+    const arguments_ = ['--import', 'tsx', '--input-type=module', '--eval', script];
+    assert.equal(execFileSync(process.execPath, arguments_, options).toString(), '2\n');
   });
 });

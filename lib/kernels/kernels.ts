@@ -86,7 +86,7 @@ export interface ConvShape {
   groups: number;
 }
 
-export interface Kernels {
+export interface Kernels extends Verbs {
   readonly backend: BackendName;
   readonly isa: Isa;
   /** Threads that calls may use; results do not depend on it. */
@@ -94,9 +94,17 @@ export interface Kernels {
   /** True on tiers with fused multiply-add (see *fused* above). */
   readonly fused: boolean;
   readonly arena: Arena;
-  /** Ends the backend's threads and frees its memory. */
+  /**
+   * Ends the backend's threads and frees its memory, after the asynchronous call that may run. Calls made afterwards
+   * are still served, by the calling thread alone.
+   */
   dispose(): void;
+  /** The same verbs as promises; the event loop goes on meanwhile. */
+  readonly later: Later;
+}
 
+/** All that computes. */
+export interface Verbs {
   // ---- quantize: exact ------------------------------------------------------------------------------------
   // q = clamp(rne(fl(x / scale)) + zeroPoint, low, high): a true division. NaN gives clamp(zeroPoint),
   // infinities saturate. 2^(b-1) ranges and the like are the caller's: low and high lie within the type of q.
@@ -326,11 +334,39 @@ export interface Kernels {
   ): void;
 }
 
+export interface LaterOptions {
+  /** A call that has not begun when it aborts rejects with its reason; one that has begun runs to its end. */
+  signal?: AbortSignal;
+  /** Called when the call's turn has come, right before it begins; what it throws rejects the call. */
+  onStart?(): void;
+}
+
+/**
+ * Every verb with the same arguments, and options that may follow them; resolves to the same results, to the bit, and
+ * rejects with what the verb would throw. Calls of one backend run one after another, in the order they were made.
+ *
+ * - native computes on another thread. Arrays over a SharedArrayBuffer are used in place. Others are copied when the
+ *   call begins and what it writes is copied back when it ends, on the calling thread: JavaScript could detach or
+ *   shrink them meanwhile (then the call rejects). So large data that lives long, such as packed weights, belongs into
+ *   shared memory. A synchronous call of the same backend meanwhile computes on the calling thread alone.
+ * - WASM and reference compute on the calling thread: they let the event loop turn before each call, but not during one.
+ *
+ * Arguments may not be changed, nor outputs read, before the promise settles.
+ */
+export type Later = {
+  [K in keyof Verbs]: (
+    ...values: [...Parameters<Verbs[K]>, options?: LaterOptions]
+  ) => Promise<ReturnType<Verbs[K]>>;
+};
+
 /** What a backend is made from; see index.ts for the choice among them. */
 export interface KernelsOptions {
   backend?: BackendName;
   /** An instruction set that this processor has; the best by default. */
   isa?: Isa;
-  /** Default: physical cores. */
+  /**
+   * 1 to 256. Default: physical cores, as far as processor affinity and cgroup limits leave them to this process; one
+   * in WASM, where more need workers that can share memory.
+   */
   threads?: number;
 }

@@ -1,26 +1,38 @@
-import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { SigmaQuantError } from '../errors.ts';
-import type { Arena, ConvShape, Isa, Kernels, KernelsOptions, Region, WeightsShape } from './kernels.ts';
+import { physicalCores } from './cores.ts';
+import type {
+  Arena,
+  ConvShape,
+  Isa,
+  Kernels,
+  KernelsOptions,
+  Region,
+  Verbs,
+  WeightsShape,
+} from './kernels.ts';
+import { queued } from './later.ts';
 import { heapArena } from './reference.ts';
 
 type Handle = { readonly backend: unique symbol };
-/** `native/addon.cpp`: every verb with the backend first and shapes as Int32Arrays. */
+/**
+ * Every verb with the backend first and without its shapes, which are described in `shapes` before the call; what it
+ * returns (never, to the compiler) is what the verb does.
+ */
+type AddonVerbs = Record<keyof Verbs, (handle: Handle, ...values: unknown[]) => never>;
+/** `native/addon.cpp`. */
 type Addon = {
   isas(): Isa[];
-  create(isa: string, threads: number): Handle | null;
+  create(isa: string, threads: number, shapes: Int32Array): Handle | null;
   dispose(handle: Handle): void;
   fused(handle: Handle): boolean;
   /** How far the first byte lies behind a multiple of 64. */
   misalignment(handle: Handle, bytes: Uint8Array): number;
   takeErrors(errorClass: typeof SigmaQuantError): void;
-} & Record<Verb, (handle: Handle, ...values: unknown[]) => unknown>;
-
-type Verb = {
-  [K in keyof Kernels]: Kernels[K] extends (...values: never[]) => unknown ? K : never;
-}[Exclude<keyof Kernels, 'dispose'>];
+  /** The same on a thread of Node's, as promises. One at a time on each backend. */
+  later: AddonVerbs;
+} & AddonVerbs;
 
 /** Regions of an arena begin at whole cache lines. */
 const ALIGNMENT = 64;
@@ -58,40 +70,37 @@ export function nativeIsas(): Isa[] {
   }
 }
 
-const weightsFields = new Int32Array(5);
-const convFields = new Int32Array(16);
+/**
+ * Where shapes are described for the addon, which reads them without being handed them: the fields of
+ * `struct WeightsShape` and then those of `struct ConvShape` in native/kernels.h. Never handed out, so never detached.
+ */
+const shapes = new Int32Array(new ArrayBuffer(21 * 4));
 
-/** The fields of `struct WeightsShape` in native/kernels.h. */
-function weightsOf(shape: WeightsShape): Int32Array {
-  const f = weightsFields;
-  f[0] = shape.outChannels;
-  f[1] = shape.taps;
-  f[2] = shape.channels;
-  f[3] = shape.groups;
-  f[4] = shape.bits;
-  return f;
+function describeWeights(shape: WeightsShape): void {
+  shapes[0] = shape.outChannels;
+  shapes[1] = shape.taps;
+  shapes[2] = shape.channels;
+  shapes[3] = shape.groups;
+  shapes[4] = shape.bits;
 }
 
-/** The fields of `struct ConvShape` in native/kernels.h. */
-function convOf(shape: ConvShape): Int32Array {
-  const f = convFields;
-  f[0] = shape.batch;
-  f[1] = shape.inHeight;
-  f[2] = shape.inWidth;
-  f[3] = shape.inChannels;
-  f[4] = shape.outHeight;
-  f[5] = shape.outWidth;
-  f[6] = shape.outChannels;
-  f[7] = shape.kernelHeight;
-  f[8] = shape.kernelWidth;
-  f[9] = shape.strideHeight;
-  f[10] = shape.strideWidth;
-  f[11] = shape.dilationHeight;
-  f[12] = shape.dilationWidth;
-  f[13] = shape.padTop;
-  f[14] = shape.padLeft;
-  f[15] = shape.groups;
-  return f;
+function describe(shape: ConvShape): void {
+  shapes[5] = shape.batch;
+  shapes[6] = shape.inHeight;
+  shapes[7] = shape.inWidth;
+  shapes[8] = shape.inChannels;
+  shapes[9] = shape.outHeight;
+  shapes[10] = shape.outWidth;
+  shapes[11] = shape.outChannels;
+  shapes[12] = shape.kernelHeight;
+  shapes[13] = shape.kernelWidth;
+  shapes[14] = shape.strideHeight;
+  shapes[15] = shape.strideWidth;
+  shapes[16] = shape.dilationHeight;
+  shapes[17] = shape.dilationWidth;
+  shapes[18] = shape.padTop;
+  shapes[19] = shape.padLeft;
+  shapes[20] = shape.groups;
 }
 
 /** Regions of ordinary ArrayBuffers that begin at a whole cache line. */
@@ -114,17 +123,91 @@ function alignedArena(misalignment: (bytes: Uint8Array) => number): Arena {
   };
 }
 
-/** Where Linux says whether its logical processors share cores. */
-const SHARED_CORES = '/sys/devices/system/cpu/smt/active';
+/**
+ * The verbs over the addon's, or over its asynchronous ones: what those return, a promise, is passed on as it is.
+ */
+function verbsOf(n: AddonVerbs, h: Handle): Verbs {
+  return {
+    quantize: (x, scale, zero, low, high, q) => n.quantize(h, x, scale, zero, low, high, q),
+    quantizeChannels: (x, scales, zeros, inner, low, high, q) =>
+      n.quantizeChannels(h, x, scales, zeros, inner, low, high, q),
+    dequantize: (q, scale, zero, x) => n.dequantize(h, q, scale, zero, x),
+    dequantizeChannels: (q, scales, zeros, inner, x) => n.dequantizeChannels(h, q, scales, zeros, inner, x),
+    pack: (q, bits, packed) => n.pack(h, q, bits, packed),
+    unpack: (packed, bits, q) => n.unpack(h, packed, bits, q),
 
-/** One thread for each physical core, as far as the system tells. */
-function defaultThreads(): number {
-  const logical = availableParallelism();
-  try {
-    return readFileSync(SHARED_CORES, 'utf8').trim() === '1' ? Math.max(1, logical >> 1) : logical;
-  } catch {
-    return logical;
-  }
+    weightsSize(shape) {
+      describeWeights(shape);
+      return n.weightsSize(h);
+    },
+    packWeights(q, shape, packed) {
+      describeWeights(shape);
+      return n.packWeights(h, q, packed);
+    },
+    gemm(a, packed, weights, m, zero, bias, multipliers, outZero, low, high, out) {
+      describeWeights(weights);
+      return n.gemm(h, a, packed, m, zero, bias, multipliers, outZero, low, high, out);
+    },
+    conv(a, packed, weights, shape, zero, bias, multipliers, outZero, low, high, out) {
+      describeWeights(weights);
+      describe(shape);
+      return n.conv(h, a, packed, zero, bias, multipliers, outZero, low, high, out);
+    },
+
+    floatWeightsSize(shape) {
+      describeWeights(shape);
+      return n.floatWeightsSize(h);
+    },
+    packFloatWeights(w, shape, packed) {
+      describeWeights(shape);
+      return n.packFloatWeights(h, w, packed);
+    },
+    floatGemm(a, packed, weights, m, bias, low, high, out) {
+      describeWeights(weights);
+      return n.floatGemm(h, a, packed, m, bias, low, high, out);
+    },
+    floatConv(a, packed, weights, shape, bias, low, high, out) {
+      describeWeights(weights);
+      describe(shape);
+      return n.floatConv(h, a, packed, bias, low, high, out);
+    },
+
+    add: (a, b, low, high, out) => n.add(h, a, b, low, high, out),
+    clamp: (x, low, high, out) => n.clamp(h, x, low, high, out),
+    quantizedAdd: (a, scaleA, zeroA, b, scaleB, zeroB, scaleOut, outZero, low, high, out) =>
+      n.quantizedAdd(h, a, scaleA, zeroA, b, scaleB, zeroB, scaleOut, outZero, low, high, out),
+    maxPool(a, shape, out) {
+      describe(shape);
+      return n.maxPool(h, a, out);
+    },
+    quantizedMaxPool(a, shape, out) {
+      describe(shape);
+      return n.quantizedMaxPool(h, a, out);
+    },
+    averagePool(a, shape, countPadding, out) {
+      describe(shape);
+      return n.averagePool(h, a, countPadding, out);
+    },
+    quantizedGlobalAverage: (a, batch, channels, zero, multiplier, outZero, low, high, out) =>
+      n.quantizedGlobalAverage(h, a, batch, channels, zero, multiplier, outZero, low, high, out),
+    lookup: (a, table, out) => n.lookup(h, a, table, out),
+    copyPlane: (a, out, rows, columns, aAt, aRow, aColumn, outAt, outRow, outColumn) =>
+      n.copyPlane(h, a, out, rows, columns, aAt, aRow, aColumn, outAt, outRow, outColumn),
+
+    moments: (x, into) => n.moments(h, x, into),
+    histogram: (x, low, high, counts) => n.histogram(h, x, low, high, counts),
+    divergence: (p, q, smoothing) => n.divergence(h, p, q, smoothing),
+    squaredError: (a, b) => n.squaredError(h, a, b),
+    quantizeError: (x, importance, scale, zero, low, high) =>
+      n.quantizeError(h, x, importance, scale, zero, low, high),
+
+    gram(x, shape, first, step, gram) {
+      describe(shape);
+      return n.gram(h, x, first, step, gram);
+    },
+    roundWithHessian: (w, scales, u, first, last, low, high, q) =>
+      n.roundWithHessian(h, w, scales, u, first, last, low, high, q),
+  };
 }
 
 /**
@@ -135,14 +218,13 @@ export function createNative(options: KernelsOptions = {}): Kernels {
   const native = addon();
   const available = native.isas();
   const isa = options.isa ?? available[0];
-  const threads = options.threads ?? defaultThreads();
-  const h = native.create(isa, threads);
+  const threads = options.threads ?? physicalCores();
+  const h = native.create(isa, threads, shapes);
   if (h === null)
     throw new SigmaQuantError(
       'BACKEND_UNAVAILABLE',
       `Expected an instruction set of this processor (${available.join(', ')}) but received ${isa}.`,
     );
-  const n = native;
   return {
     backend: 'native',
     isa,
@@ -150,65 +232,7 @@ export function createNative(options: KernelsOptions = {}): Kernels {
     fused: native.fused(h),
     arena: alignedArena((bytes) => native.misalignment(h, bytes)),
     dispose: () => native.dispose(h),
-
-    quantize: (x, scale, zero, low, high, q) => void n.quantize(h, x, scale, zero, low, high, q),
-    quantizeChannels: (x, scales, zeros, inner, low, high, q) =>
-      void n.quantizeChannels(h, x, scales, zeros, inner, low, high, q),
-    dequantize: (q, scale, zero, x) => void n.dequantize(h, q, scale, zero, x),
-    dequantizeChannels: (q, scales, zeros, inner, x) =>
-      void n.dequantizeChannels(h, q, scales, zeros, inner, x),
-    pack: (q, bits, packed) => void n.pack(h, q, bits, packed),
-    unpack: (packed, bits, q) => void n.unpack(h, packed, bits, q),
-
-    weightsSize: (shape) => n.weightsSize(h, weightsOf(shape)) as number,
-    packWeights: (q, shape, packed) => void n.packWeights(h, q, weightsOf(shape), packed),
-    gemm: (a, packed, weights, m, zero, bias, multipliers, outZero, low, high, out) =>
-      void n.gemm(h, a, packed, weightsOf(weights), m, zero, bias, multipliers, outZero, low, high, out),
-    conv: (a, packed, weights, shape, zero, bias, multipliers, outZero, low, high, out) =>
-      void n.conv(
-        h,
-        a,
-        packed,
-        weightsOf(weights),
-        convOf(shape),
-        zero,
-        bias,
-        multipliers,
-        outZero,
-        low,
-        high,
-        out,
-      ),
-
-    floatWeightsSize: (shape) => n.floatWeightsSize(h, weightsOf(shape)) as number,
-    packFloatWeights: (w, shape, packed) => void n.packFloatWeights(h, w, weightsOf(shape), packed),
-    floatGemm: (a, packed, weights, m, bias, low, high, out) =>
-      void n.floatGemm(h, a, packed, weightsOf(weights), m, bias, low, high, out),
-    floatConv: (a, packed, weights, shape, bias, low, high, out) =>
-      void n.floatConv(h, a, packed, weightsOf(weights), convOf(shape), bias, low, high, out),
-
-    add: (a, b, low, high, out) => void n.add(h, a, b, low, high, out),
-    clamp: (x, low, high, out) => void n.clamp(h, x, low, high, out),
-    quantizedAdd: (a, scaleA, zeroA, b, scaleB, zeroB, scaleOut, outZero, low, high, out) =>
-      void n.quantizedAdd(h, a, scaleA, zeroA, b, scaleB, zeroB, scaleOut, outZero, low, high, out),
-    maxPool: (a, shape, out) => void n.maxPool(h, a, convOf(shape), out),
-    quantizedMaxPool: (a, shape, out) => void n.quantizedMaxPool(h, a, convOf(shape), out),
-    averagePool: (a, shape, countPadding, out) => void n.averagePool(h, a, convOf(shape), countPadding, out),
-    quantizedGlobalAverage: (a, batch, channels, zero, multiplier, outZero, low, high, out) =>
-      void n.quantizedGlobalAverage(h, a, batch, channels, zero, multiplier, outZero, low, high, out),
-    lookup: (a, table, out) => void n.lookup(h, a, table, out),
-    copyPlane: (from, to, rows, columns, fromAt, fromRow, fromColumn, toAt, toRow, toColumn) =>
-      void n.copyPlane(h, from, to, rows, columns, fromAt, fromRow, fromColumn, toAt, toRow, toColumn),
-
-    moments: (x, into) => void n.moments(h, x, into),
-    histogram: (x, low, high, counts) => void n.histogram(h, x, low, high, counts),
-    divergence: (p, q, smoothing) => n.divergence(h, p, q, smoothing) as number,
-    squaredError: (a, b) => n.squaredError(h, a, b) as number,
-    quantizeError: (x, importance, scale, zero, low, high) =>
-      n.quantizeError(h, x, importance, scale, zero, low, high) as number,
-
-    gram: (x, shape, first, step, gram) => void n.gram(h, x, convOf(shape), first, step, gram),
-    roundWithHessian: (w, scales, u, first, last, low, high, q) =>
-      void n.roundWithHessian(h, w, scales, u, first, last, low, high, q),
+    ...verbsOf(native, h),
+    later: queued(verbsOf(native.later, h)),
   };
 }

@@ -1,5 +1,6 @@
 import { SigmaQuantError } from '../errors.ts';
 import type { Arena, Kernels, Region } from './kernels.ts';
+import { sliced } from './later.ts';
 import * as elementwise from './reference-elementwise.ts';
 import * as float from './reference-float.ts';
 import * as integer from './reference-integer.ts';
@@ -7,6 +8,7 @@ import * as statistics from './reference-statistics.ts';
 
 /** The oracle: the shortest correct code, one thread, no vectors. Everything else is compared with it. */
 export function createReference(): Kernels {
+  const verbs = { ...integer, ...float, ...elementwise, ...statistics };
   return {
     backend: 'reference',
     isa: 'typescript',
@@ -14,10 +16,8 @@ export function createReference(): Kernels {
     fused: false,
     arena: heapArena,
     dispose() {},
-    ...integer,
-    ...float,
-    ...elementwise,
-    ...statistics,
+    ...verbs,
+    later: sliced(verbs),
   };
 }
 

@@ -1,22 +1,10 @@
-import { SigmaQuantError } from '../errors.ts';
 import { copyPlane } from './copy-plane.ts';
 import type { ByteArray, ConvShape, Kernels, KernelsOptions, WeightsShape } from './kernels.ts';
+import { sliced } from './later.ts';
 import { matrixShape } from './reference-integer.ts';
-import { Stage, type View, WasmArena, type WasmMemory } from './wasm-memory.ts';
-
-type Verb = (...parameters: number[]) => number;
-type Module = Record<string, Verb> & { memory: WasmMemory };
-
-/** The part of the global that is used here; TypeScript declares it only for browsers. */
-interface WebAssemblyHost {
-  validate(bytes: Uint8Array): boolean;
-  instantiate(bytes: Uint8Array): Promise<{ instance: { exports: unknown } }>;
-}
-
-/** Beside lib in the sources and beside the compiled kernels in the package. */
-const MODULE = new URL('../../dist/kernels.wasm', import.meta.url);
-/** Untouched pages cost nothing, and the fewer growths, the fewer detached views. */
-const INITIAL_PAGES = 512;
+import { Stage, type View, WasmArena } from './wasm-memory.ts';
+import { loadModule, unavailable, type WasmModule } from './wasm-module.ts';
+import { canShare, type SharedVerb, Team } from './wasm-threads.ts';
 
 /** The order of assembly/shape.ts. */
 const SHAPE_FIELDS = [
@@ -45,56 +33,44 @@ const outputKind = (out: Int32Array | Float32Array | ByteArray) =>
 const isSigned = (q: ByteArray) => (q instanceof Int8Array ? 1 : 0);
 
 /**
- * The WASM SIMD backend: one thread, arrays of its arena in place, others copied in and out. Throws
- * BACKEND_UNAVAILABLE where the module is missing or SIMD is not supported, or an instruction set is asked for.
+ * The WASM SIMD backend: arrays of its arena in place, others copied in and out. One thread unless `threads` asks for
+ * more and workers can share memory here (in browsers: where the page is cross-origin isolated): convolutions and
+ * matrix products are then shared out. Throws BACKEND_UNAVAILABLE where the module is missing or SIMD is not supported,
+ * or an instruction set is asked for.
  */
 export async function createWasm(options: KernelsOptions = {}): Promise<Kernels> {
-  if (options.isa !== undefined && options.isa !== 'simd128')
-    throw unavailable(`Expected simd128 for isa of the WASM module but received ${options.isa}.`);
-  return kernelsOf(await instantiate(await readModule()));
+  const { isa, threads = 1 } = options;
+  if (isa !== undefined && isa !== 'simd128')
+    throw unavailable(`Expected simd128 for isa of the WASM module but received ${isa}.`);
+  const shared = threads > 1 && (await canShare()) ? await loadModule(true).catch(() => null) : null;
+  const module = shared ?? (await loadModule(false));
+  const arena = new WasmArena(module.memory, module.verbs.memoryStart());
+  const kernels = kernelsOf(module, arena, shared && (await Team.create(module, arena, threads)));
+  return Object.assign(kernels, { later: sliced(kernels) });
 }
 
-function unavailable(message: string, cause?: unknown): SigmaQuantError {
-  return new SigmaQuantError('BACKEND_UNAVAILABLE', message, { cause });
-}
-
-async function readModule(): Promise<Uint8Array> {
-  try {
-    if (MODULE.protocol === 'file:') {
-      const { readFile } = await import('node:fs/promises');
-      return new Uint8Array(await readFile(MODULE));
-    }
-    const response = await fetch(MODULE);
-    if (!response.ok) throw new Error(`HTTP status ${response.status}`);
-    return new Uint8Array(await response.arrayBuffer());
-  } catch (cause) {
-    throw unavailable('Expected the WASM module kernels.wasm but it cannot be read.', cause);
-  }
-}
-
-async function instantiate(bytes: Uint8Array): Promise<Module> {
-  const { WebAssembly: host } = globalThis as unknown as { WebAssembly?: WebAssemblyHost };
-  if (!host?.validate(bytes))
-    throw unavailable('Expected WebAssembly with SIMD but it is not supported here.');
-  try {
-    return (await host.instantiate(bytes)).instance.exports as Module;
-  } catch (cause) {
-    throw unavailable('Expected a WASM module that can be instantiated but it cannot.', cause);
-  }
-}
-
-function kernelsOf(wasm: Module): Kernels {
-  wasm.memory.grow(INITIAL_PAGES);
-  const arena = new WasmArena(wasm.memory, wasm.memoryStart());
+export function kernelsOf(
+  { memory, verbs: wasm }: WasmModule,
+  arena: WasmArena,
+  team: Team | null,
+): Omit<Kernels, 'later'> {
   const stage = new Stage(arena);
   const { at } = stage;
   const describedAt = arena.take(SHAPE_FIELDS.length * 4);
 
   /** Writes the shape where the module reads it; returns its address. */
   const describe = (shape: ConvShape): number => {
-    const words = new Int32Array(wasm.memory.buffer, describedAt, SHAPE_FIELDS.length);
+    const words = new Int32Array(memory.buffer, describedAt, SHAPE_FIELDS.length);
     for (let i = 0; i < SHAPE_FIELDS.length; i++) words[i] = shape[SHAPE_FIELDS[i]];
     return describedAt;
+  };
+
+  const threadsFor = ({ taps, channels }: WeightsShape, out: View): number =>
+    team ? team.threadsFor(out.length * taps * channels) : 1;
+
+  const run = (verb: SharedVerb, threads: number, parameters: number[]): void => {
+    if (threads > 1) team!.run(verb, parameters);
+    else wasm[verb](...parameters, 0, 1);
   };
 
   const convolve: Kernels['conv'] = (
@@ -112,35 +88,23 @@ function kernelsOf(wasm: Module): Kernels {
   ) => {
     if (out.length === 0) return;
     const s = describe(shape);
+    const threads = threadsFor(weights, out);
     const views: (View | null)[] = [a, packed, bias, multipliers, out];
     const [input, output] = [inputKind(a), outputKind(out)];
-    stage.open(views, 4, wasm.integerScratch(s));
+    stage.open(views, 4, threads * wasm.integerScratch(s));
     const [pa, pw, pb, pm, po] = at;
-    wasm.conv(
-      s,
-      weights.bits,
-      input,
-      pa,
-      zeroPoint,
-      pw,
-      pb,
-      pm,
-      output,
-      outZeroPoint,
-      low,
-      high,
-      po,
-      stage.scratch,
-    );
+    const range = [output, outZeroPoint, low, high];
+    run('conv', threads, [s, weights.bits, input, pa, zeroPoint, pw, pb, pm, ...range, po, stage.scratch]);
     stage.close(views, 4);
   };
 
-  const convolveFloat: Kernels['floatConv'] = (a, packed, _, shape, bias, low, high, out) => {
+  const convolveFloat: Kernels['floatConv'] = (a, packed, weights, shape, bias, low, high, out) => {
     if (out.length === 0) return;
     const s = describe(shape);
+    const threads = threadsFor(weights, out);
     const views: (View | null)[] = [a, packed, bias, out];
-    stage.open(views, 3, wasm.floatScratch(s));
-    wasm.floatConv(s, at[0], at[1], at[2], low, high, at[3], stage.scratch);
+    stage.open(views, 3, threads * wasm.floatScratch(s));
+    run('floatConv', threads, [s, at[0], at[1], at[2], low, high, at[3], stage.scratch]);
     stage.close(views, 3);
   };
 
@@ -157,10 +121,12 @@ function kernelsOf(wasm: Module): Kernels {
   return {
     backend: 'wasm',
     isa: 'simd128',
-    threads: 1,
+    get threads() {
+      return team?.threads ?? 1;
+    },
     fused: false,
     arena,
-    dispose() {},
+    dispose: () => team?.end(),
 
     quantize(x, scale, zeroPoint, low, high, q) {
       const views = [x, q];

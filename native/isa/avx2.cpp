@@ -32,10 +32,14 @@ struct WordDot {
   static VI activations(const int16_t* p) { return four_bytes(reinterpret_cast<const uint8_t*>(p)); }
   static VI column(const int16_t* p) { return vb_load(reinterpret_cast<const uint8_t*>(p)); }
   static VI dot(VI sum, VI w, VI a) { return _mm256_add_epi32(sum, _mm256_madd_epi16(w, a)); }
-  static void interleave(const uint8_t* const* line, bool is_signed, int16_t* to) {
-    const __m128i pairs = _mm_unpacklo_epi8(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(line[0])),
-                                            _mm_loadl_epi64(reinterpret_cast<const __m128i*>(line[1])));
-    vb_store(reinterpret_cast<uint8_t*>(to), is_signed ? _mm256_cvtepi8_epi16(pairs) : _mm256_cvtepu8_epi16(pairs));
+  /** V * W bytes of each of two lines, side by side. */
+  template <bool SIGNED, int V>
+  static void interleave(const uint8_t* const (&line)[STEP], int64_t at, int16_t* to) {
+    for (int v = 0; v < V; v++) {
+      const __m128i pairs = _mm_unpacklo_epi8(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(line[0] + at + v * W)),
+                                              _mm_loadl_epi64(reinterpret_cast<const __m128i*>(line[1] + at + v * W)));
+      vb_store(reinterpret_cast<uint8_t*>(to + v * W * STEP), SIGNED ? _mm256_cvtepi8_epi16(pairs) : _mm256_cvtepu8_epi16(pairs));
+    }
   }
 };
 

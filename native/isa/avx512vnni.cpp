@@ -32,6 +32,7 @@ inline void stream_end() { _mm_sfence(); }
 inline VF vf_add(VF a, VF b) { return _mm512_add_ps(a, b); }
 inline VF vf_mul(VF a, VF b) { return _mm512_mul_ps(a, b); }
 inline VF vf_muladd(VF a, VF b, VF c) { return _mm512_fmadd_ps(a, b, c); }
+/** min and max are b where a or b is NaN. */
 inline VF vf_min(VF a, VF b) { return _mm512_min_ps(a, b); }
 inline VF vf_max(VF a, VF b) { return _mm512_max_ps(a, b); }
 
@@ -56,29 +57,54 @@ inline void vi_store_n(int32_t* p, VI x, int n) {
 }
 inline VI vi_add(VI a, VI b) { return _mm512_add_epi32(a, b); }
 inline VF vi_float(VI a) { return _mm512_cvtepi32_ps(a); }
-inline VI vi_round(VF x) { return _mm512_cvtps_epi32(x); }
 
+inline VF vf_div(VF a, VF b) { return _mm512_div_ps(a, b); }
+/** rne, |x| < 2^22. */
+inline VF vf_round(VF x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+// Four vectors of floats beside one of bytes.
+constexpr int WB = 4 * W;
 using VB = __m512i;
+
 inline VB vb_set(uint8_t x) { return _mm512_set1_epi8(static_cast<char>(x)); }
 inline VB vb_load(const uint8_t* p) { return _mm512_loadu_si512(p); }
 inline void vb_store(uint8_t* p, VB x) { _mm512_storeu_si512(p, x); }
+/** As vf_stream. */
+inline void vb_stream(uint8_t* p, VB x) { _mm512_stream_si512(reinterpret_cast<VB*>(p), x); }
+/** Modulo 256. */
+inline VB vb_add(VB a, VB b) { return _mm512_add_epi8(a, b); }
+inline VB vb_sub(VB a, VB b) { return _mm512_sub_epi8(a, b); }
+/** Of unsigned bytes. */
+inline VB vb_max(VB a, VB b) { return _mm512_max_epu8(a, b); }
 inline VB vb_and(VB a, VB b) { return _mm512_and_si512(a, b); }
 inline VB vb_or(VB a, VB b) { return _mm512_or_si512(a, b); }
 inline VB vb_xor(VB a, VB b) { return _mm512_xor_si512(a, b); }
-inline VB vb_sub(VB a, VB b) { return _mm512_sub_epi8(a, b); }
 /** Shifts of 16-bit lanes; the caller masks what crosses bytes. */
 inline VB vb_right(VB x, int by) { return _mm512_srli_epi16(x, static_cast<unsigned>(by)); }
 inline VB vb_left(VB x, int by) { return _mm512_slli_epi16(x, static_cast<unsigned>(by)); }
 
-/** The low bytes of n lanes. */
-inline void bytes_store_n(uint8_t* p, VI x, int n) {
-  const __m128i bytes = _mm512_cvtepi32_epi8(x);
-  if (n == W) return _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
-  _mm_mask_storeu_epi8(p, lanes(n), bytes);
+/** The low bytes of rne(x) for |x| < 2^15, in order; NaN gives 0, the low byte of what its conversion gives. */
+inline VB vb_round(const VF (&x)[4]) {
+  const VI low = _mm512_set1_epi16(255);
+  const VI a = _mm512_packs_epi32(_mm512_cvtps_epi32(x[0]), _mm512_cvtps_epi32(x[1]));
+  const VI b = _mm512_packs_epi32(_mm512_cvtps_epi32(x[2]), _mm512_cvtps_epi32(x[3]));
+  const VI fours = _mm512_packus_epi16(_mm512_and_si512(a, low), _mm512_and_si512(b, low));
+  // Each part of 128 bits holds four bytes of every vector.
+  return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), fours);
 }
-inline void bytes_store_pair(uint8_t* p, uint8_t* q, VI x, VI y) {
-  bytes_store_n(p, x, W);
-  bytes_store_n(q, y, W);
+/** 2 * W of the bytes: the first or the second half. */
+inline void vb_store_half(uint8_t* p, VB x, int half) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), half ? _mm512_extracti64x4_epi64(x, 1) : _mm512_castsi512_si256(x));
+}
+/** W of the bytes. */
+inline void vb_store_quarter(uint8_t* p, VB x, int quarter) {
+  const __m256i half = quarter < 2 ? _mm512_castsi512_si256(x) : _mm512_extracti64x4_epi64(x, 1);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), quarter % 2 ? _mm256_extracti128_si256(half, 1) : _mm256_castsi256_si128(half));
+}
+/** n (<= W) bytes as int32 lanes, the rest zero. */
+inline VI bytes_widen(const uint8_t* p, int n, bool is_signed) {
+  const __m128i x = n == W ? _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)) : _mm_maskz_loadu_epi8(lanes(n), p);
+  return is_signed ? _mm512_cvtepi8_epi32(x) : _mm512_cvtepu8_epi32(x);
 }
 
 /** Unsigned activations times signed weights, four deep, in one instruction. */
@@ -105,17 +131,21 @@ struct Dot {
     return _mm512_dpbusd_epi32(sum, a, w);
 #endif
   }
-  /** A line in each quarter; double words of one place together, then their bytes. */
-  static void interleave(const uint8_t* const* line, bool is_signed, uint8_t* to) {
-    const auto sixteen = [&](int i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(line[i])); };
-    VI all = _mm512_castsi128_si512(sixteen(0));
-    all = _mm512_mask_broadcast_i32x4(all, 0x00f0, sixteen(1));
-    all = _mm512_mask_broadcast_i32x4(all, 0x0f00, sixteen(2));
-    all = _mm512_mask_broadcast_i32x4(all, 0xf000, sixteen(3));
+  /** V * W bytes of each of four lines, side by side. */
+  template <bool SIGNED, int V>
+  static void interleave(const uint8_t* const (&line)[STEP], int64_t at, uint8_t* to) {
     const VI places = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const VI bytes = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-    all = _mm512_shuffle_epi8(_mm512_permutexvar_epi32(places, all), bytes);
-    vb_store(to, _mm512_xor_si512(all, _mm512_set1_epi8(static_cast<char>(is_signed ? 0x80 : 0))));
+    for (int v = 0; v < V; v++) {
+      const auto sixteen = [&](int i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(line[i] + at + v * W)); };
+      // A line in each quarter; then double words of one place together, then their bytes.
+      VI all = _mm512_castsi128_si512(sixteen(0));
+      all = _mm512_mask_broadcast_i32x4(all, 0x00f0, sixteen(1));
+      all = _mm512_mask_broadcast_i32x4(all, 0x0f00, sixteen(2));
+      all = _mm512_mask_broadcast_i32x4(all, 0xf000, sixteen(3));
+      all = _mm512_shuffle_epi8(_mm512_permutexvar_epi32(places, all), bytes);
+      vb_store(to + v * W * STEP, SIGNED ? vb_xor(all, vb_set(0x80)) : all);
+    }
   }
 };
 

@@ -29,6 +29,7 @@ inline void stream_end() {}
 inline VF vf_add(VF a, VF b) { SQ_LANES(VF, W, a.v[i] + b.v[i]); }
 inline VF vf_mul(VF a, VF b) { SQ_LANES(VF, W, a.v[i] * b.v[i]); }
 inline VF vf_muladd(VF a, VF b, VF c) { SQ_LANES(VF, W, c.v[i] + a.v[i] * b.v[i]); }
+/** min and max are b where a or b is NaN. */
 inline VF vf_min(VF a, VF b) { SQ_LANES(VF, W, a.v[i] < b.v[i] ? a.v[i] : b.v[i]); }
 inline VF vf_max(VF a, VF b) { SQ_LANES(VF, W, a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }
 
@@ -49,15 +50,33 @@ inline VI vi_load(const int32_t* p) { SQ_LANES(VI, W, p[i]); }
 inline void vi_store_n(int32_t* p, VI x, int n) { for (int i = 0; i < n; i++) p[i] = x.v[i]; }
 inline VI vi_add(VI a, VI b) { SQ_LANES(VI, W, int32_t(uint32_t(a.v[i]) + uint32_t(b.v[i]))); }
 inline VF vi_float(VI a) { SQ_LANES(VF, W, float(a.v[i])); }
-inline VI vi_round(VF x) {
-  const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds small numbers half to even
-  SQ_LANES(VI, W, int32_t((x.v[i] + magic) - magic));
-}
 
-struct VB { uint8_t v[4 * W]; };
-inline VB vb_set(uint8_t x) { SQ_LANES(VB, 4 * W, x); }
-inline VB vb_load(const uint8_t* p) { SQ_LANES(VB, 4 * W, p[i]); }
-inline void vb_store(uint8_t* p, VB x) { for (int i = 0; i < 4 * W; i++) p[i] = x.v[i]; }
+// Four vectors of floats beside one of bytes.
+constexpr int WB = 4 * W;
+struct VB { uint8_t v[WB]; };
+
+inline VF vf_div(VF a, VF b) { SQ_LANES(VF, W, a.v[i] / b.v[i]); }
+constexpr float MAGIC = 12582912.0f;  // 1.5 * 2^23: adding it rounds small numbers half to even
+/** rne, |x| < 2^22. */
+inline VF vf_round(VF x) { SQ_LANES(VF, W, (x.v[i] + MAGIC) - MAGIC); }
+
+inline VB vb_set(uint8_t x) { SQ_LANES(VB, WB, x); }
+inline VB vb_load(const uint8_t* p) { SQ_LANES(VB, WB, p[i]); }
+inline void vb_store(uint8_t* p, VB x) { memcpy(p, x.v, WB); }
+inline void vb_stream(uint8_t* p, VB x) { vb_store(p, x); }
+/** Modulo 256. */
+inline VB vb_add(VB a, VB b) { SQ_LANES(VB, WB, uint8_t(a.v[i] + b.v[i])); }
+/** Of unsigned bytes. */
+inline VB vb_max(VB a, VB b) { SQ_LANES(VB, WB, a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }
+/** The low bytes of rne(x) for |x| < 2^15, in order; NaN gives 0. */
+inline VB vb_round(const VF (&x)[4]) {
+  VB r;
+  for (int i = 0; i < WB; i++) {
+    const float value = x[i / W].v[i % W];
+    r.v[i] = uint8_t(int32_t(((value == value ? value : 0.0f) + MAGIC) - MAGIC));
+  }
+  return r;
+}
 inline VB vb_and(VB a, VB b) { SQ_LANES(VB, 4 * W, a.v[i] & b.v[i]); }
 inline VB vb_or(VB a, VB b) { SQ_LANES(VB, 4 * W, a.v[i] | b.v[i]); }
 inline VB vb_xor(VB a, VB b) { SQ_LANES(VB, 4 * W, a.v[i] ^ b.v[i]); }
@@ -65,11 +84,13 @@ inline VB vb_sub(VB a, VB b) { SQ_LANES(VB, 4 * W, uint8_t(a.v[i] - b.v[i])); }
 inline VB vb_right(VB x, int by) { SQ_LANES(VB, 4 * W, uint8_t(x.v[i] >> by)); }
 inline VB vb_left(VB x, int by) { SQ_LANES(VB, 4 * W, uint8_t(x.v[i] << by)); }
 
-/** The low bytes of n lanes. */
-inline void bytes_store_n(uint8_t* p, VI x, int n) { for (int i = 0; i < n; i++) p[i] = uint8_t(x.v[i]); }
-inline void bytes_store_pair(uint8_t* p, uint8_t* q, VI x, VI y) {
-  bytes_store_n(p, x, W);
-  bytes_store_n(q, y, W);
+/** 2 * W of the bytes: the first or the second half. */
+inline void vb_store_half(uint8_t* p, VB x, int half) { memcpy(p, x.v + 2 * W * half, 2 * W); }
+/** W of the bytes. */
+inline void vb_store_quarter(uint8_t* p, VB x, int quarter) { memcpy(p, x.v + W * quarter, W); }
+/** n (<= W) bytes as int32 lanes, the rest zero. */
+inline VI bytes_widen(const uint8_t* p, int n, bool is_signed) {
+  SQ_LANES(VI, W, i < n ? (is_signed ? int32_t(int8_t(p[i])) : int32_t(p[i])) : 0);
 }
 
 /** Pairs of products in 16 bits: what compilers make pmaddwd of. */
@@ -85,10 +106,12 @@ struct Dot {
   static VI dot(VI sum, Weights w, Weights a) {
     SQ_LANES(VI, W, int32_t(uint32_t(sum.v[i]) + uint32_t(a.v[2 * i] * w.v[2 * i] + a.v[2 * i + 1] * w.v[2 * i + 1])));
   }
-  static void interleave(const uint8_t* const* line, bool is_signed, int16_t* to) {
-    for (int i = 0; i < W * STEP; i++) {
-      const uint8_t byte = line[i % STEP][i / STEP];
-      to[i] = is_signed ? int16_t(int8_t(byte)) : int16_t(byte);
+  /** V * W bytes of each of two lines, side by side. */
+  template <bool SIGNED, int V>
+  static void interleave(const uint8_t* const (&line)[STEP], int64_t at, int16_t* to) {
+    for (int i = 0; i < V * W * STEP; i++) {
+      const uint8_t byte = line[i % STEP][at + i / STEP];
+      to[i] = SIGNED ? int16_t(int8_t(byte)) : int16_t(byte);
     }
   }
 };

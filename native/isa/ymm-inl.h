@@ -55,48 +55,62 @@ inline void vi_store_n(int32_t* p, VI x, int n) {
 }
 inline VI vi_add(VI a, VI b) { return _mm256_add_epi32(a, b); }
 inline VF vi_float(VI a) { return _mm256_cvtepi32_ps(a); }
-inline VI vi_round(VF x) { return _mm256_cvtps_epi32(x); }
 
+inline VF vf_div(VF a, VF b) { return _mm256_div_ps(a, b); }
+/** rne, |x| < 2^22. */
+inline VF vf_round(VF x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+// Four vectors of floats beside one of bytes.
+constexpr int WB = 4 * W;
 using VB = __m256i;
+
 inline VB vb_set(uint8_t x) { return _mm256_set1_epi8(static_cast<char>(x)); }
 inline VB vb_load(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const VB*>(p)); }
 inline void vb_store(uint8_t* p, VB x) { _mm256_storeu_si256(reinterpret_cast<VB*>(p), x); }
+/** As vf_stream. */
+inline void vb_stream(uint8_t* p, VB x) { _mm256_stream_si256(reinterpret_cast<VB*>(p), x); }
+/** Modulo 256. */
+inline VB vb_add(VB a, VB b) { return _mm256_add_epi8(a, b); }
+inline VB vb_sub(VB a, VB b) { return _mm256_sub_epi8(a, b); }
+/** Of unsigned bytes. */
+inline VB vb_max(VB a, VB b) { return _mm256_max_epu8(a, b); }
 inline VB vb_and(VB a, VB b) { return _mm256_and_si256(a, b); }
 inline VB vb_or(VB a, VB b) { return _mm256_or_si256(a, b); }
 inline VB vb_xor(VB a, VB b) { return _mm256_xor_si256(a, b); }
-inline VB vb_sub(VB a, VB b) { return _mm256_sub_epi8(a, b); }
 /** Shifts of 16-bit lanes; the caller masks what crosses bytes. */
 inline VB vb_right(VB x, int by) { return _mm256_srli_epi16(x, by); }
 inline VB vb_left(VB x, int by) { return _mm256_slli_epi16(x, by); }
 
-/** The low bytes of W lanes each, to p and q. */
-inline void bytes_store_pair(uint8_t* p, uint8_t* q, VI x, VI y) {
-  const VI mask = _mm256_set1_epi32(0xff);
-  const VI words = _mm256_packus_epi32(_mm256_and_si256(x, mask), _mm256_and_si256(y, mask));
-  const VI bytes = _mm256_packus_epi16(words, words);
-  // Lanes hold x0..3 y0..3 and x4..7 y4..7.
-  const __m128i both = _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
-  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), both);
-  _mm_storeh_pd(reinterpret_cast<double*>(q), _mm_castsi128_pd(both));
+/** The low bytes of rne(x) for |x| < 2^15, in order; NaN gives 0, the low byte of what its conversion gives. */
+inline VB vb_round(const VF (&x)[4]) {
+  const VI low = _mm256_set1_epi16(255);
+  const VI a = _mm256_packs_epi32(_mm256_cvtps_epi32(x[0]), _mm256_cvtps_epi32(x[1]));
+  const VI b = _mm256_packs_epi32(_mm256_cvtps_epi32(x[2]), _mm256_cvtps_epi32(x[3]));
+  const VI fours = _mm256_packus_epi16(_mm256_and_si256(a, low), _mm256_and_si256(b, low));
+  // Each part of 128 bits holds four bytes of every vector.
+  return _mm256_permutevar8x32_epi32(fours, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
-inline void bytes_store_n(uint8_t* p, VI x, int n) {
-  const VI low_bytes = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12,
-                                        -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
-  const VI halves = _mm256_shuffle_epi8(x, low_bytes);
-  const __m128i eight = _mm_unpacklo_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
-  const uint64_t value = uint64_t(_mm_cvtsi128_si64(eight));
-  if (n == W)
-    memcpy(p, &value, W);
+/** 2 * W of the bytes: the first or the second half. */
+inline void vb_store_half(uint8_t* p, VB x, int half) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), half ? _mm256_extracti128_si256(x, 1) : _mm256_castsi256_si128(x));
+}
+/** W of the bytes. */
+inline void vb_store_quarter(uint8_t* p, VB x, int quarter) {
+  const __m128i half = quarter < 2 ? _mm256_castsi256_si128(x) : _mm256_extracti128_si256(x, 1);
+  if (quarter % 2)
+    _mm_storeh_pd(reinterpret_cast<double*>(p), _mm_castsi128_pd(half));
   else
-    for (int i = 0; i < n; i++) p[i] = uint8_t(value >> (8 * i));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), half);
 }
-
-/** 8 bytes of each of four lines, side by side; the bits of `flip` flipped. */
-inline VI interleave_four(const uint8_t* const* line, uint8_t flip) {
-  const auto eight = [&](int i) { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(line[i])); };
-  const __m128i upper = _mm_unpacklo_epi8(eight(0), eight(1)), lower = _mm_unpacklo_epi8(eight(2), eight(3));
-  const VI all = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_unpacklo_epi16(upper, lower)), _mm_unpackhi_epi16(upper, lower), 1);
-  return _mm256_xor_si256(all, _mm256_set1_epi8(static_cast<char>(flip)));
+/** n (<= W) bytes as int32 lanes, the rest zero. */
+inline VI bytes_widen(const uint8_t* p, int n, bool is_signed) {
+  uint64_t eight = 0;
+  if (n == W)
+    memcpy(&eight, p, W);
+  else
+    for (int i = 0; i < n; i++) eight |= uint64_t(p[i]) << (8 * i);
+  const __m128i x = _mm_cvtsi64_si128(int64_t(eight));
+  return is_signed ? _mm256_cvtepi8_epi32(x) : _mm256_cvtepu8_epi32(x);
 }
 
 inline VI four_bytes(const uint8_t* p) {
@@ -114,8 +128,24 @@ struct BytesOfFour {
   static VI from_bytes(VB x) { return x; }
   static VI activations(const uint8_t* p) { return four_bytes(p); }
   static VI column(const uint8_t* p) { return vb_load(p); }
-  static void interleave(const uint8_t* const* line, bool is_signed, uint8_t* to) {
-    vb_store(to, interleave_four(line, is_signed ? 0x80 : 0));
+  /** V * W bytes of each of four lines, side by side. */
+  template <bool SIGNED, int V>
+  static void interleave(const uint8_t* const (&line)[STEP], int64_t at, uint8_t* to) {
+    const __m128i flip = _mm_set1_epi8(static_cast<char>(SIGNED ? 0x80 : 0));
+    const auto load = [&](int i) {
+      const auto* p = reinterpret_cast<const __m128i*>(line[i] + at);
+      const __m128i x = V == 2 ? _mm_loadu_si128(p) : _mm_loadl_epi64(p);
+      return SIGNED ? _mm_xor_si128(x, flip) : x;
+    };
+    const auto store = [&](int i, __m128i x) { _mm_storeu_si128(reinterpret_cast<__m128i*>(to) + i, x); };
+    const __m128i a = load(0), b = load(1), c = load(2), d = load(3);
+    const __m128i upper = _mm_unpacklo_epi8(a, b), lower = _mm_unpacklo_epi8(c, d);
+    store(0, _mm_unpacklo_epi16(upper, lower));
+    store(1, _mm_unpackhi_epi16(upper, lower));
+    if (V == 1) return;
+    const __m128i upper2 = _mm_unpackhi_epi8(a, b), lower2 = _mm_unpackhi_epi8(c, d);
+    store(2, _mm_unpacklo_epi16(upper2, lower2));
+    store(3, _mm_unpackhi_epi16(upper2, lower2));
   }
 };
 

@@ -1,7 +1,29 @@
 import assert from 'node:assert/strict';
 import type { Kernels } from '../../lib/kernels/kernels.ts';
 import { CONVOLUTIONS, convShape } from './shapes.ts';
-import { between, bytes, exactly, floats, normal, oracle, random, SIZES, same } from './support.ts';
+import {
+  between,
+  bytes,
+  exactly,
+  floats,
+  LONG,
+  LONGEST_FLOATS,
+  normal,
+  oracle,
+  random,
+  repeated,
+  repeats,
+  SIZES,
+  same,
+} from './support.ts';
+
+/** Channels beyond whole vectors of every instruction set, and work for several threads. */
+const WIDE_POOLS = Object.fromEntries(
+  [32, 70, 100, 128].map((inChannels) => [
+    `${inChannels} channels`,
+    convShape({ batch: 2, inHeight: 19, inWidth: 20, inChannels, outChannels: inChannels, strideHeight: 2 }),
+  ]),
+);
 
 export function elementwise(kernels: () => Kernels): void {
   it('add and clamp, in place too', () => {
@@ -63,17 +85,76 @@ export function elementwise(kernels: () => Kernels): void {
     }
   });
 
+  it('long arrays, on several threads and past the caches', () => {
+    const next = random(14);
+    const [x, y] = [floats(997, normal(next)), floats(997, normal(next))];
+    const [a, b] = [x, y].map(() => bytes('uint8', 997, between(next, 0, 255)) as Uint8Array);
+    const table = Uint8Array.from({ length: 256 }, between(next, 0, 255));
+    const period = { floats: new Float32Array(997), bytes: new Uint8Array(997) };
+    for (const n of [LONG, LONGEST_FLOATS]) {
+      const out = floats(n, () => 0);
+      const [wholeX, wholeY] = [repeated(x, n), repeated(y, n)];
+      oracle.add(x, y, 0, 2, period.floats);
+      kernels().add(wholeX, wholeY, 0, 2, out);
+      repeats(out, period.floats, `add n=${n}`);
+      kernels().add(wholeX, wholeY, 0, 2, wholeX);
+      repeats(wholeX, period.floats, `add in place n=${n}`);
+      oracle.clamp(y, -1, 1, period.floats);
+      kernels().clamp(wholeY, -1, 1, out);
+      repeats(out, period.floats, `clamp n=${n}`);
+      kernels().clamp(wholeY, -1, 1, wholeY);
+      repeats(wholeY, period.floats, `clamp in place n=${n}`);
+    }
+    const out = new Uint8Array(LONG);
+    oracle.quantizedAdd(a, 0.031, 120, b, 0.0457, 3, 0.05, 128, 0, 255, period.bytes);
+    kernels().quantizedAdd(
+      repeated(a, LONG),
+      0.031,
+      120,
+      repeated(b, LONG),
+      0.0457,
+      3,
+      0.05,
+      128,
+      0,
+      255,
+      out,
+    );
+    repeats(out, period.bytes, 'quantizedAdd');
+    oracle.lookup(a, table, period.bytes);
+    kernels().lookup(repeated(a, LONG), table, out);
+    repeats(out, period.bytes, 'lookup');
+  });
+
+  it('quantized add where float32 has too few bits for the sums', () => {
+    const next = random(15);
+    const [a, b] = [0, 0].map(() => bytes('uint8', 1000, between(next, 0, 255)) as Uint8Array);
+    for (const [scaleA, scaleB, scaleOut, zero] of [
+      [1e-9, 0.03, 0.03, 128],
+      [0.03, 1e-12, 0.06, 255],
+      [3e-7, 2e-7, 0.5, 0],
+      [1e20, 1e-20, 1, 3],
+    ])
+      exactly(
+        kernels(),
+        () => new Uint8Array(1000),
+        (k, out) => k.quantizedAdd(a, scaleA, 0, b, scaleB, 7, scaleOut, zero, 0, 255, out),
+        `quantizedAdd ${scaleA} ${scaleB} ${scaleOut}`,
+      );
+  });
+
   it('copies between planes', () => {
     const next = random(13);
+    const sizes = [
+      [0, 3],
+      [1, 1],
+      [3, 7],
+      [3, 16],
+      [5, 17],
+      [4, 64],
+    ];
     for (const elements of [Float32Array, Uint8Array, Int8Array])
-      for (const [rows, columns] of [
-        [0, 3],
-        [1, 1],
-        [3, 7],
-        [3, 16],
-        [5, 17],
-        [4, 64],
-      ])
+      for (const [rows, columns] of sizes)
         for (const [fromRow, fromColumn, toRow, toColumn] of [
           [columns + 2, 1, columns + 5, 1], // a part of each row
           [columns, 1, 1, rows], // transposed
@@ -111,7 +192,7 @@ export function elementwise(kernels: () => Kernels): void {
 
   it('pools', () => {
     const next = random(13);
-    for (const [name, s] of Object.entries(CONVOLUTIONS)) {
+    for (const [name, s] of Object.entries({ ...CONVOLUTIONS, ...WIDE_POOLS })) {
       const shape = { ...s, outChannels: s.inChannels, groups: 1 };
       const inputs = s.batch * s.inHeight * s.inWidth * s.inChannels;
       const outputs = s.batch * s.outHeight * s.outWidth * s.inChannels;
@@ -141,6 +222,8 @@ export function elementwise(kernels: () => Kernels): void {
       [2, 49, 17],
       [1, 64, 64],
       [3, 1, 5],
+      [2, 9, 100],
+      [8, 400, 160],
       [0, 4, 4],
     ]) {
       const a = bytes('uint8', batch * pixels * channels, between(next, 0, 255)) as Uint8Array;
@@ -185,6 +268,8 @@ export function statistics(kernels: () => Kernels): void {
           [0.1, 0, -8, 7],
           [0.013, 128, 0, 255],
           [1e-6, 0, -2, 1],
+          [1e-30, 0, -8, 7],
+          [1e30, 3, 0, 15],
         ])
           assert.equal(
             kernels().quantizeError(a, weight, scale, zeroPoint, low, high),
@@ -192,6 +277,32 @@ export function statistics(kernels: () => Kernels): void {
             `quantizeError n=${n} scale=${scale}`,
           );
     }
+  });
+
+  it('long arrays, on several threads', () => {
+    const next = random(25);
+    const x = floats(LONG, normal(next));
+    const relu = x.map((value) => Math.max(0, value));
+    for (const [values, low, high] of [
+      [x, -3, 3],
+      [relu, 0, 3],
+    ] as const)
+      exactly(
+        kernels(),
+        () => new Float64Array(2048).fill(5),
+        (k, out) => k.histogram(values, low, high, out),
+        'histogram',
+      );
+    // More of one bin than tables of 16 bits hold.
+    const counts = new Float64Array(9);
+    kernels().histogram(new Float32Array(1_500_001).fill(0.5), 0, 1, counts);
+    assert.deepEqual([...counts], [0, 0, 0, 0, 1_500_001, 0, 0, 0, 0]);
+    const outcome = (k: Kernels) => {
+      const into = new Float64Array(6);
+      k.moments(x, into);
+      return [...into, k.squaredError(x, relu), k.quantizeError(x, relu, 0.05, 0, -128, 127)];
+    };
+    assert.deepEqual(outcome(kernels()), outcome(oracle));
   });
 
   it('divergence', () => {

@@ -4,6 +4,10 @@ import { createReference } from '../../lib/kernels/reference.ts';
 
 /** Sizes around every vector width, and the empty one. */
 export const SIZES = [0, 1, 2, 3, 7, 15, 16, 17, 31, 33, 63, 65, 127, 1000];
+/** Enough for several threads; enough to go past the caches (native/spread-inl.h): bytes and floats. */
+export const LONG = 300_007;
+export const LONGEST_BYTES = 2 ** 24 + 12_345;
+export const LONGEST_FLOATS = 2 ** 22 + 12_345;
 export const BITS = [2, 3, 4, 5, 6, 7, 8];
 
 export const oracle = createReference();
@@ -44,6 +48,19 @@ export function same(actual: ArrayLike<number>, expected: ArrayLike<number>, wha
   for (let i = 0; i < expected.length; i++)
     if (actual[i] !== expected[i] && !(Number.isNaN(actual[i]) && Number.isNaN(expected[i])))
       assert.fail(`${what}: [${i}] is ${actual[i]}, expected ${expected[i]}`);
+}
+
+/** `period` over and over, n elements. */
+export function repeated<T extends Float32Array | ByteArray>(period: T, n: number): T {
+  const whole = new (period.constructor as new (length: number) => T)(n);
+  for (let i = 0; i < n; i += period.length) whole.set(period.subarray(0, n - i), i);
+  return whole;
+}
+
+/** That `actual` repeats `period`: lets the oracle answer for arrays that would take it seconds. */
+export function repeats(actual: ArrayLike<number>, period: ArrayLike<number>, what: string): void {
+  for (let i = 0, j = 0; i < actual.length; i++, j = j + 1 === period.length ? 0 : j + 1)
+    if (actual[i] !== period[j]) assert.fail(`${what}: [${i}] is ${actual[i]}, expected ${period[j]}`);
 }
 
 /** Runs one verb on the tested kernels and on the oracle with fresh outputs and compares them to the bit. */
