@@ -5,6 +5,7 @@
 #include "quantize-inl.h"
 #include "pack-inl.h"
 #include "elementwise-inl.h"
+#include "copy-inl.h"
 #include "pool-inl.h"
 #include "statistics-inl.h"
 #include "planes-inl.h"
@@ -50,6 +51,7 @@ extern const Kernels SQ_KERNELS = {
     average_pool,
     quantized_global_average,
     lookup,
+    copy_plane,
     moments,
     histogram,
     divergence,

@@ -2,6 +2,8 @@
 #pragma once
 #include <node_api.h>
 
+#include <initializer_list>
+
 #include "copies.h"
 #include "kernels.h"
 #include "pool.h"
@@ -34,6 +36,12 @@ struct Out {
   int64_t length;
 };
 struct OutBytes : Bytes {};
+/** Elements of any type, to be moved. */
+struct Elements {
+  void* data;
+  int64_t element_bytes;
+};
+struct OutElements : Elements {};
 
 struct Export {
   const char* name;
@@ -117,6 +125,15 @@ class Call {
   void read(Bytes& bytes) { bytes = bytes_of(array(false, false)); }
   void read(OutBytes& bytes) { static_cast<Bytes&>(bytes) = bytes_of(array(true, false)); }
 
+  /** Whatever is copied without a look at it. */
+  void read(Elements& elements) { elements = elements_of(array(false, false)); }
+  void read(OutElements& elements) { static_cast<Elements&>(elements) = elements_of(array(true, false)); }
+  void read(PlaneCopy& plane) {
+    for (int64_t* field : {&plane.rows, &plane.columns, &plane.from, &plane.from_row, &plane.from_column, &plane.to,
+                           &plane.to_row, &plane.to_column})
+      read(*field);
+  }
+
   /** The six last arguments of gemm and conv: bias, multipliers, outZeroPoint, low, high, out. */
   void read(Output& output) {
     InOrNull<int32_t> bias{};
@@ -169,6 +186,10 @@ class Call {
       default:
         return 8;
     }
+  }
+
+  static Elements elements_of(const Array& found) {
+    return {found.data, static_cast<int64_t>(element_bytes(found.type))};
   }
 
   Array array(bool written, bool may_be_null) {

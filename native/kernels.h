@@ -45,6 +45,11 @@ struct Output {
   int32_t zero_point, low, high;
 };
 
+/** Counts, offsets and strides in elements. */
+struct PlaneCopy {
+  int64_t rows, columns, from, from_row, from_column, to, to_row, to_column;
+};
+
 struct Kernels {
   const char* isa;
   bool fused;
@@ -85,6 +90,7 @@ struct Kernels {
                                    int32_t zero_point, float multiplier, int32_t zero_out, int32_t low,
                                    int32_t high, uint8_t* out);
   void (*lookup)(Pool& pool, const uint8_t* a, int64_t n, const uint8_t* table, uint8_t* out);
+  void (*copy_plane)(const void* from, void* to, int64_t element_bytes, const PlaneCopy& plane);
 
   void (*moments)(const float* x, int64_t n, double* into);
   void (*histogram)(Pool& pool, const float* x, int64_t n, float low, float high, double* counts, int64_t bins);

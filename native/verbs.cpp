@@ -94,6 +94,10 @@ void quantized_global_average(K k, Pool& pool, Bytes a, int64_t batch, int64_t c
 
 void lookup(K k, Pool& pool, Bytes a, Bytes table, OutBytes out) { k.lookup(pool, a.data, a.length, table.data, out.data); }
 
+void copy_plane(K k, Pool&, Elements from, OutElements to, PlaneCopy plane) {
+  k.copy_plane(from.data, to.data, to.element_bytes, plane);
+}
+
 void moments(K k, Pool&, Floats x, Out<double> into) { k.moments(x.data, x.length, into.data); }
 
 void histogram(K k, Pool& pool, Floats x, float low, float high, Out<double> counts) {
@@ -160,6 +164,7 @@ const Export VERBS[] = {
     verb<average_pool>("averagePool"),
     verb<quantized_global_average>("quantizedGlobalAverage"),
     verb<lookup>("lookup"),
+    verb<copy_plane>("copyPlane"),
     verb<moments>("moments"),
     verb<histogram>("histogram"),
     verb<divergence>("divergence"),

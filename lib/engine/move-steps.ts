@@ -49,7 +49,7 @@ export function emitCopies(
   const simple = copies.map(simplify);
   plan.emit([from, to], () => {
     before?.(to.data);
-    for (const copy of simple) copyStrided(from.data, to.data, copy);
+    for (const copy of simple) copyStrided(plan.kernels, from.data, to.data, copy);
   });
 }
 
@@ -68,7 +68,7 @@ function transpose(plan: PlanBuilder, node: Node): boolean {
   if (toChannelsLast) {
     const [batch, channels] = shape;
     const pixels = x.length / Math.max(1, batch * channels);
-    plan.emit([x, y], () => interleave(x.data, y.data, batch, channels, pixels));
+    plan.emit([x, y], () => interleave(plan.kernels, x.data, y.data, batch, channels, pixels));
     return true;
   }
   const strides = stridesOf(shape);

@@ -7,7 +7,7 @@ import { sizeOf } from './storage.ts';
  * A batch whose intermediate values take more than this runs a few samples at a time, so that what one step leaves
  * the next finds in a cache. A share of a last-level cache; whatever the size, results are the same.
  */
-const SLICE_BYTES = 4 << 20;
+const SLICE_BYTES = 16 << 20;
 
 /** Operators that treat each sample by itself wherever the first axis of all they read and write is the batch. */
 const SAMPLE_WISE = new Set([

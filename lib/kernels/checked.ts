@@ -179,6 +179,22 @@ function guardsOf(kernels: Kernels): Guards {
       uint8('table', table, 256);
       uint8('out', out, a.length);
     },
+    copyPlane(a, out, rows, columns, aAt, aRow, aColumn, outAt, outRow, outColumn) {
+      const elements = (a as unknown) instanceof Float32Array ? float32 : bytes;
+      elements('a', a as never);
+      elements('out', out as never);
+      whole('rows', rows, 0, ELEMENT_LIMIT);
+      whole('columns', columns, 0, ELEMENT_LIMIT);
+      if (rows === 0 || columns === 0) return;
+      for (const [name, at, row, column, length] of [
+        ['a', aAt, aRow, aColumn, a.length],
+        ['out', outAt, outRow, outColumn, out.length],
+      ] as const) {
+        const [down, along] = [(rows - 1) * row, (columns - 1) * column];
+        for (const corner of [at, at + down, at + along, at + down + along])
+          whole(`a corner in ${name}`, corner, 0, length - 1);
+      }
+    },
     moments(x, into) {
       float32('x', x);
       float64('into', into, 6);

@@ -257,6 +257,22 @@ export interface Verbs {
   ): void;
   /** out[i] = table[a[i]], table of 256. out may be a. Concat and other requantizations by table. */
   lookup(a: Uint8Array, table: Uint8Array, out: Uint8Array): void;
+  /**
+   * out[outAt + r*outRow + c*outColumn] = a[aAt + r*aRow + c*aColumn] for r < rows, c < columns; in
+   * elements. Both arrays are of one type and do not overlap.
+   */
+  copyPlane(
+    a: Float32Array | ByteArray,
+    out: Float32Array | ByteArray,
+    rows: number,
+    columns: number,
+    aAt: number,
+    aRow: number,
+    aColumn: number,
+    outAt: number,
+    outRow: number,
+    outColumn: number,
+  ): void;
 
   // ---- statistics: exact ------------------------------------------------------------------------------------
   // float64 without contraction; element i belongs to lane i mod 16; the 16 lanes are folded as

@@ -191,6 +191,8 @@ function verbsOf(n: AddonVerbs, h: Handle): Verbs {
     quantizedGlobalAverage: (a, batch, channels, zero, multiplier, outZero, low, high, out) =>
       n.quantizedGlobalAverage(h, a, batch, channels, zero, multiplier, outZero, low, high, out),
     lookup: (a, table, out) => n.lookup(h, a, table, out),
+    copyPlane: (a, out, rows, columns, aAt, aRow, aColumn, outAt, outRow, outColumn) =>
+      n.copyPlane(h, a, out, rows, columns, aAt, aRow, aColumn, outAt, outRow, outColumn),
 
     moments: (x, into) => n.moments(h, x, into),
     histogram: (x, low, high, counts) => n.histogram(h, x, low, high, counts),

@@ -1,4 +1,4 @@
-import type { ConvShape } from './kernels.ts';
+import type { ByteArray, ConvShape } from './kernels.ts';
 import { roundHalfEven } from './math.ts';
 import { forEachInput, forEachOutput } from './reference-integer.ts';
 
@@ -93,6 +93,23 @@ export function quantizedGlobalAverage(
     for (let p = 0; p < pixels; p++) sum += a[at + p * channels];
     out[i] = Math.min(Math.max(roundHalfEven(fround(fround(sum) * factor)) + outZeroPoint, low), high);
   }
+}
+
+export function copyPlane(
+  from: Float32Array | ByteArray,
+  to: Float32Array | ByteArray,
+  rows: number,
+  columns: number,
+  fromAt: number,
+  fromRow: number,
+  fromColumn: number,
+  toAt: number,
+  toRow: number,
+  toColumn: number,
+): void {
+  for (let r = 0; r < rows; r++)
+    for (let c = 0; c < columns; c++)
+      to[toAt + r * toRow + c * toColumn] = from[fromAt + r * fromRow + c * fromColumn];
 }
 
 export function lookup(a: Uint8Array, table: Uint8Array, out: Uint8Array): void {

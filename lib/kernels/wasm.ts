@@ -1,3 +1,4 @@
+import { copyPlane } from './copy-plane.ts';
 import type { ByteArray, ConvShape, Kernels, KernelsOptions, WeightsShape } from './kernels.ts';
 import { sliced } from './later.ts';
 import { matrixShape } from './reference-integer.ts';
@@ -252,6 +253,7 @@ export function kernelsOf({ memory, verbs: wasm }: WasmModule, arena: WasmArena,
       );
       stage.close(views, 1);
     },
+    copyPlane,
     lookup(a, table, out) {
       const views = [a, table, out];
       const n = a.length;

@@ -143,6 +143,35 @@ export function elementwise(kernels: () => Kernels): void {
       );
   });
 
+  it('copies between planes', () => {
+    const next = random(13);
+    const sizes = [
+      [0, 3],
+      [1, 1],
+      [3, 7],
+      [3, 16],
+      [5, 17],
+      [4, 64],
+    ];
+    for (const elements of [Float32Array, Uint8Array, Int8Array])
+      for (const [rows, columns] of sizes)
+        for (const [fromRow, fromColumn, toRow, toColumn] of [
+          [columns + 2, 1, columns + 5, 1], // a part of each row
+          [columns, 1, 1, rows], // transposed
+          [columns, 1, 1, rows + 1],
+          [2 * columns, 2, -columns, 1], // upside down
+        ]) {
+          const from = new elements(4 * (rows + 1) * (columns + 7)).map(() => Math.floor(next() * 100));
+          const toAt = toRow < 0 ? rows * columns : 3;
+          exactly(
+            kernels(),
+            () => new elements(from.length),
+            (k, to) => k.copyPlane(from, to, rows, columns, 1, fromRow, fromColumn, toAt, toRow, toColumn),
+            `${elements.name} ${rows}x${columns} by ${[fromRow, fromColumn, toRow, toColumn]}`,
+          );
+        }
+  });
+
   it("quantized add rounds as onnxruntime's fused multiply-adds do", () => {
     // Scales, zero points and operands where any other order or rounding gives a neighbour; run in onnxruntime 1.30.
     for (const [scaleA, zeroA, scaleB, zeroB, scaleOut, zero, a, b, expected] of [

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { compile, quantizedValues } from '../../lib/engine/index.ts';
 import { interleave } from '../../lib/engine/strided-copy.ts';
 import { type Attribute, evaluateNode, type Tensor } from '../../lib/graph/index.ts';
+import { copyPlane } from '../../lib/kernels/copy-plane.ts';
 import { same } from '../contract/support.ts';
 import { image, Network } from './network.ts';
 import { interpret } from './oracle.ts';
@@ -146,7 +147,7 @@ describe('engine: moves', () => {
       for (const pixels of [1, 8, 10]) {
         const from = new elements(2 * 3 * pixels).map((_, i) => (i * 37) & 255);
         const to = new elements(from.length);
-        interleave(from, to, 2, 3, pixels);
+        interleave({ copyPlane }, from, to, 2, 3, pixels);
         const expected = from.map((_, i) => {
           const [n, pixel, channel] = [Math.trunc(i / 3 / pixels), Math.trunc(i / 3) % pixels, i % 3];
           return from[(n * 3 + channel) * pixels + pixel];
