@@ -34,6 +34,7 @@ function expectedBackends(): KernelsOptions[] {
   const isas = [
     'scalar' as const,
     ...(/\bavx2\b.*\bfma\b|\bfma\b.*\bavx2\b/.test(flags) ? (['avx2'] as const) : []),
+    ...(/\bavx_vnni\b/.test(flags) ? (['avxvnni'] as const) : []),
     ...(flags.includes('avx512_vnni') ? (['avx512vnni'] as const) : []),
     ...(process.arch === 'arm64' ? (['neon'] as const) : []),
     ...(flags.includes('asimddp') ? (['neondot'] as const) : []),
