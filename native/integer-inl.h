@@ -94,6 +94,36 @@ inline IntegerTileCall<D> planes_tile_of(int32_t bits, int rows) {
     return bits == 8 ? planes_tile_of<D, 8>(rows) : nullptr;
 }
 
+/** Few rows, for the tiles that decode as they go. */
+template <class A>
+struct FewRows {
+  const A* a;
+  int64_t lda;
+  uint32_t zero;
+};
+
+/**
+ * Where dots take weights as they are stored, rows become signed bytes in `memory`, and what the weights' own offset of
+ * 2^(bits-1) adds to their sums goes to the tile.
+ */
+template <class D, class A>
+inline FewRows<A> few_rows(const Rows<A>& rows, int64_t depth, int32_t bits, uint32_t zero, uint8_t* memory, IntegerTile& tile) {
+  for (int r = 0; r < FEW_ROWS; r++) tile.row_offset[r] = 0;
+  if constexpr (TAKES_STORED<D>) {
+    if (bits < 8) {
+      for (int64_t r = 0; r < rows.positions; r++) {
+        uint8_t* to = memory + r * depth;
+        carry_bytes(rows.a + r * rows.lda, depth, 0x80, to);
+        int32_t sum = 0;
+        for (int64_t i = 0; i < depth; i++) sum += static_cast<int8_t>(to[i]);
+        tile.row_offset[r] = static_cast<int32_t>(0u - (static_cast<uint32_t>(sum) << (bits - 1)));
+      }
+      return {memory, depth, zero - 128};
+    }
+  }
+  return {rows.a, rows.lda, zero};
+}
+
 template <class D>
 void integer_task(const void* context, int64_t task, int thread) {
   using A = typename D::Activation;
@@ -126,6 +156,10 @@ void integer_task(const void* context, int64_t task, int thread) {
     tile.line_skip = s.dilation_height * width * pixel - tile.runs * (run + tile.run_skip);
   }
   const uint32_t zero = static_cast<uint32_t>(job.zero_point + carried_shift(A{}, job.a.is_signed));
+  const auto few_call = rows.strips == 1 && rows.positions <= FEW_ROWS && !is_linewise(job.reading)
+                            ? planes_tile_of<D>(weights.bits, static_cast<int>(rows.positions)) : nullptr;
+  FewRows<A> few{};
+  if (few_call) few = few_rows<D>(rows, depth, weights.bits, zero, memory, tile);
   const int64_t element = output_bytes(job.out), ldc = weights.out_channels * element;
   const int64_t first = has_lines(job.reading) ? (block / d.blocks * s.out_height + block % d.blocks * d.rows) * s.out_width : block * d.rows;
   const int64_t last = (chunk + 1) * d.panels_per_chunk, tiles = (rows.positions + ROWS - 1) / ROWS;
@@ -133,16 +167,15 @@ void integer_task(const void* context, int64_t task, int thread) {
     const Panel panel = panel_at(index, layout.columns);
     const uint8_t* packed = job.packed + group * layout.group + index * layout.full_panel;
     const int64_t n = group * layout.columns + panel.first;
-    set_columns(tile, job.out, packed, n, panel.columns, zero);
+    const bool is_few = few_call && panel.vectors == 2;
+    set_columns(tile, job.out, packed, n, panel.columns, is_few ? few.zero : zero);
     tile.weights = packed + HEADER;
     uint8_t* out = static_cast<uint8_t*>(job.out.data) + first * ldc + n * element;
-    if (panel.vectors == 2 && rows.strips == 1 && rows.positions <= FEW_ROWS && !is_linewise(job.reading)) {
-      if (const auto call = planes_tile_of<D>(weights.bits, static_cast<int>(rows.positions))) {
-        call(rows.a, rows.lda, tile, out, ldc);
-        continue;
-      }
+    if (is_few) {
+      few_call(few.a, few.lda, tile, out, ldc);
+      continue;
     }
-    if (weights.bits < 8) {
+    if (weights.bits < 8) {  // over the few rows, which the last panel alone no longer needs
       planes_decode(packed + HEADER, depth * panel.vectors * W, weights.bits, memory);
       tile.weights = memory;
     }

@@ -9,6 +9,7 @@ struct IntegerTile {
   int64_t lines, runs, steps, run_skip, line_skip;
   int32_t drain;        // dots that a narrow sum can hold
   int32_t offset[NR];   // bias and what zero point and carrier add
+  int32_t row_offset[FEW_ROWS];  // what stored weights add to each of few rows
   float multipliers[NR];
   Output::Kind kind;
   int32_t zero_point;
@@ -193,6 +194,10 @@ void integer_tile(const typename D::Activation* a, int64_t lda, const IntegerTil
   }
 }
 
+/** Dots that also multiply unsigned weights by signed activations: they take planes as they are stored. */
+template <class D>
+constexpr bool TAKES_STORED = requires { D::stored_dot(VI{}, VB{}, VB{}); };
+
 /** Few rows, one run: the planes of a full panel are decoded in registers and used at once, as memory delivers them. */
 template <class D, int BITS, int R>
 void planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile& tile, uint8_t* out, int64_t ldc) {
@@ -220,24 +225,33 @@ void planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile
 #pragma GCC unroll 4
   for (int r = 0; r < R; r++)
 #pragma GCC unroll 2
-    for (int v = 0; v < V; v++) wide[r][v] = vi_load(tile.offset + v * W);
+    for (int v = 0; v < V; v++) wide[r][v] = vi_add(vi_load(tile.offset + v * W), vi_set(tile.row_offset[r]));
   clear();
   static_assert(D::STEP == 4 || BITS == 8, "a vector of bytes holds four weights of each column");
   constexpr int DRAIN = D::NARROW ? 1 << (7 - BITS) : STEPS;
   const uint8_t* p = tile.weights;
   int64_t left = tile.steps;
   int held = 0;
-  const auto step = [&](int i, typename D::Weights w0, typename D::Weights w1) SQ_INLINE_LAMBDA {
+  constexpr bool STORED = TAKES_STORED<D> && BITS < 8;
+  const auto step = [&](int i, auto w0, auto w1) SQ_INLINE_LAMBDA {
 #pragma GCC unroll 4
     for (int r = 0; r < R; r++) {
       const auto x = D::activations(a + r * lda + i * D::STEP);
-      sum[i % U][r][0] = D::dot(sum[i % U][r][0], w0, x);
-      sum[i % U][r][1] = D::dot(sum[i % U][r][1], w1, x);
+      VI* to = sum[i % U][r];
+      if constexpr (STORED) {
+        to[0] = D::stored_dot(to[0], w0, x);
+        to[1] = D::stored_dot(to[1], w1, x);
+      } else {
+        to[0] = D::dot(to[0], w0, x);
+        to[1] = D::dot(to[1], w1, x);
+      }
     }
   };
   const auto weights = [&](int i) SQ_INLINE_LAMBDA {
     if constexpr (BITS == 8)
       return D::weights(p + i * WEIGHTS);
+    else if constexpr (STORED)
+      return planes_stored<BITS>(p, i);
     else
       return D::from_bytes(planes_vector<BITS>(p, i));
   };
@@ -255,14 +269,18 @@ void planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile
     }
   }
   drain();
+  // The last, partial chunk, drained step by step. Planes are whole chunks, bytes (8 bits) end where the panel ends.
   uint8_t chunk[CHUNK];
-  for (int i = 0; left > 0; left--, i++) {
-    // The last, partial chunk, drained step by step. Bytes (8 bits) end where the panel ends.
-    if (i == 0 && BITS < 8) decode_chunks<BITS>(p, 1, chunk);
-    const uint8_t* w = (BITS < 8 ? chunk : p) + V * i * WEIGHTS;
-    step(0, D::weights(w), D::weights(w + WEIGHTS));
+  if (left > 0 && BITS < 8)
+    for (int i = 0; i < VECTORS_PER_CHUNK; i++)
+      vb_store(chunk + i * WB, STORED ? planes_stored<BITS>(p, i) : planes_vector<BITS>(p, i));
+  const uint8_t* w = BITS < 8 ? chunk : p;
+  for (; left > 0; left--, a += D::STEP, w += V * WEIGHTS) {
+    if constexpr (STORED)
+      step(0, vb_load(w), vb_load(w + WEIGHTS));
+    else
+      step(0, D::weights(w), D::weights(w + WEIGHTS));
     drain();
-    a += D::STEP;
   }
   integer_store_rows(wide, tile, out, ldc);
 }

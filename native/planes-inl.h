@@ -54,9 +54,9 @@ SQ_INLINE VB plane_field(VB plane, int part, int to) {
   return vb_and(moved, vb_set(static_cast<uint8_t>(((1 << WIDTH) - 1) << to)));
 }
 
-/** Vector i of a chunk: signed bytes. With constant i and BITS, a few shifts and masks. */
+/** Vector i of a chunk, as stored: value + 2^(BITS-1). With constant i and BITS, a few shifts and masks. */
 template <int BITS>
-SQ_INLINE VB planes_vector(const uint8_t* p, int i) {
+SQ_INLINE VB planes_stored(const uint8_t* p, int i) {
   if constexpr (BITS == 8) {
     return vb_load(p + i * WB);
   } else {
@@ -72,8 +72,15 @@ SQ_INLINE VB planes_vector(const uint8_t* p, int i) {
     }
     p += two ? CHUNK / 4 : 0;
     if constexpr (one) value = vb_or(value, plane_field<1>(vb_load(p + at), line, shift1));
-    return vb_sub(value, vb_set(1 << (BITS - 1)));
+    return value;
   }
+}
+
+/** Vector i of a chunk: signed bytes. */
+template <int BITS>
+SQ_INLINE VB planes_vector(const uint8_t* p, int i) {
+  const VB stored = planes_stored<BITS>(p, i);
+  return BITS == 8 ? stored : vb_sub(stored, vb_set(1 << (BITS - 1)));
 }
 
 template <int BITS>

@@ -13,6 +13,7 @@ struct PairedDot : BytesOfFour {
   static VI dot(VI sum, VI w, VI a) {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(a, w), _mm256_set1_epi16(1)));
   }
+  static VI stored_dot(VI sum, VI w, VI a) { return dot(sum, a, w); }
 };
 
 struct NarrowDot : BytesOfFour {
@@ -20,6 +21,7 @@ struct NarrowDot : BytesOfFour {
   static constexpr bool NARROW = true;
   static VI widen(VI x) { return _mm256_madd_epi16(x, _mm256_set1_epi16(1)); }
   static VI dot(VI sum, VI w, VI a) { return _mm256_add_epi16(sum, _mm256_maddubs_epi16(a, w)); }
+  static VI stored_dot(VI sum, VI w, VI a) { return dot(sum, a, w); }
 };
 
 struct WordDot {

@@ -131,6 +131,7 @@ struct Dot {
     return _mm512_dpbusd_epi32(sum, a, w);
 #endif
   }
+  static VI stored_dot(VI sum, VI w, VI a) { return dot(sum, a, w); }
   /** V * W bytes of each of four lines, side by side. */
   template <bool SIGNED, int V>
   static void interleave(const uint8_t* const (&line)[STEP], int64_t at, uint8_t* to) {
