@@ -36,8 +36,8 @@ function extentY(s: Shape, outputs: i32): i32 {
   return (outputs - 1) * s.strideHeight + (s.kernelHeight - 1) * s.dilationHeight + 1;
 }
 
-/** Chooses the block; returns the bytes of its tile. */
-export function planDepthwise(s: Shape, floats: bool): usize {
+/** Chooses the block; returns the bytes of its tile, under a dilated kernel perhaps more than an address counts. */
+export function planDepthwise(s: Shape, floats: bool): u64 {
   together = floats ? 1 : 2;
   const pixels = TILE_BYTES / (2 * VECTOR);
   depthwiseColumns = fitting(pixels / extentY(s, 1), extentX(s, QUAD), s.strideWidth, s.outWidth);
@@ -45,8 +45,9 @@ export function planDepthwise(s: Shape, floats: bool): usize {
   depthwiseRows =
     depthwiseColumns == s.outWidth ? fitting(pixels / width, extentY(s, 1), s.strideHeight, s.outHeight) : 1;
   rowBytes = <usize>width * VECTOR;
-  halfBytes = rowBytes * extentY(s, depthwiseRows);
-  return 2 * halfBytes;
+  const bytes = <u64>width * VECTOR * extentY(s, depthwiseRows);
+  halfBytes = <usize>bytes;
+  return 2 * bytes;
 }
 
 /** Whether the r-th row of the tile is the first (or only) kernel row of a vector for some output. */
@@ -132,8 +133,8 @@ export function fillDepthwise(s: Shape, kind: i32, a: usize, zeroPoint: i32, cha
     if (!isNeeded(s, r)) continue;
     const y = row * s.strideHeight - s.padTop + r;
     const below = y + s.dilationHeight;
-    const hasUpper = y >= 0 && y < s.inHeight;
-    const hasLower = together == 2 && below >= 0 && below < s.inHeight;
+    const hasUpper = inside > 0 && y >= 0 && y < s.inHeight;
+    const hasLower = inside > 0 && together == 2 && below >= 0 && below < s.inHeight;
     let to = tile + <usize>r * rowBytes;
     if (!hasUpper && !hasLower) {
       clear(to, width);

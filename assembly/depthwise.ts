@@ -21,7 +21,7 @@ function rowPairs(s: Shape): i32 {
 }
 
 /** Scratch of one thread for integers: the tile, decoded weights and pairs of them. */
-export function depthwiseScratch(s: Shape): usize {
+export function depthwiseScratch(s: Shape): u64 {
   const pairs = <usize>(rowPairs(s) * s.kernelWidth) * (channelRow(s) << 2);
   return planDepthwise(s, false) + depthwiseLength(s.outChannels, s.kernelHeight * s.kernelWidth) + roundUp(pairs, 64);
 }
@@ -86,7 +86,7 @@ export function depthwiseIntegers(
   scratch: usize, thread: i32, threads: i32,
 ): void {
   const length = depthwiseLength(s.outChannels, s.kernelHeight * s.kernelWidth);
-  const decoded = scratch + planDepthwise(s, false);
+  const decoded = scratch + <usize>planDepthwise(s, false);
   const paired = decoded + length;
   if (bits != 8) decode(packed, length, bits, decoded);
   pairRows(s, bits == 8 ? packed : decoded, paired);

@@ -55,10 +55,11 @@ function inPlace(s: Shape): bool {
   );
 }
 
-/** Scratch of one thread. */
-export function floatScratch(s: Shape): usize {
-  if (isDepthwise(s.inChannels / s.groups, s.groups)) return roundUp(planDepthwise(s, true), 64);
-  return roundUp(planTile(s, 4) + segmentTableSize(s), 64);
+/** Scratch of one thread, as of integer.ts. */
+export function floatScratch(s: Shape): f64 {
+  const depthwise = isDepthwise(s.inChannels / s.groups, s.groups);
+  const bytes = depthwise ? planDepthwise(s, true) : planTile(s, 4) + segmentTableSize(s);
+  return <f64>((bytes + 63) & ~63);
 }
 
 @inline
@@ -158,14 +159,14 @@ export function floatConv(
   const channels = s.inChannels / s.groups;
   const perGroup = s.outChannels / s.groups;
   setRange(low, high);
-  scratch += <usize>thread * floatScratch(s);
+  scratch += <usize>thread * <usize>floatScratch(s);
   if (isDepthwise(channels, s.groups)) {
     depthwiseFloats(s, a, packed, bias, out, scratch, thread, threads);
     return;
   }
   const count = segmentCount(s);
   const run = segmentLength(s);
-  const offsets = scratch + tileBytes();
+  const offsets = scratch + <usize>tileBytes();
   const segments = offsets + roundUp(<usize>(tileRows * tileColumns) << 2, 16);
   const outStride = <usize>s.outChannels << 2;
   const panelsOfGroup = panelCount(s.outChannels, s.groups);

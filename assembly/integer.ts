@@ -16,12 +16,12 @@ function segmentedLength(s: Shape): usize {
   return <usize>segmentCount(s) * ((segmentLength(s) + 1) >> 1) * 2 * COLUMNS;
 }
 
-/** Scratch of one thread. */
-export function integerScratch(s: Shape): usize {
+/** Scratch of one thread, a float64 because an i32 would wrap: the host refuses what memory cannot hold. */
+export function integerScratch(s: Shape): f64 {
   const channels = s.inChannels / s.groups;
-  if (isDepthwise(channels, s.groups)) return depthwiseScratch(s);
+  if (isDepthwise(channels, s.groups)) return <f64>depthwiseScratch(s);
   const panel = panelLength(s.kernelHeight * s.kernelWidth * channels);
-  return planTile(s, 2) + segmentTableSize(s) + panel + roundUp(segmentedLength(s), 64);
+  return <f64>(planTile(s, 2) + segmentTableSize(s) + panel + roundUp(segmentedLength(s), 64));
 }
 
 /** Adds x[2j] * w[2j] + x[2j+1] * w[2j+1] to lane j. */
@@ -144,7 +144,7 @@ export function conv(
   const channels = s.inChannels / s.groups;
   const perGroup = s.outChannels / s.groups;
   setEpilogue(output, outZeroPoint, low, high);
-  scratch += <usize>thread * integerScratch(s);
+  scratch += <usize>thread * <usize>integerScratch(s);
   if (isDepthwise(channels, s.groups)) {
     depthwiseIntegers(s, bits, kind, a, zeroPoint, packed, bias, multipliers, out, scratch, thread, threads);
     return;
@@ -153,7 +153,7 @@ export function conv(
   const size = encodedLength(length, bits);
   const count = segmentCount(s);
   const run = segmentLength(s);
-  const offsets = scratch + tileBytes();
+  const offsets = scratch + <usize>tileBytes();
   const segments = offsets + roundUp(<usize>(tileRows * tileColumns) << 2, 16);
   const panel = segments + segmentTableSize(s);
   const outStride = <usize>s.outChannels * outputBytes;

@@ -12,7 +12,7 @@ const TILE_BYTES: u64 = 256 * 1024;
 /** More pixels than this bring nothing and need a longer table. */
 const TILE_PIXELS: i32 = 4096;
 /** Micro-kernels read whole vectors beyond the last element. */
-const SLACK: usize = 64;
+const SLACK: u64 = 64;
 
 /** What the elements of a source are; the tile has int16 for bytes. */
 export const UNSIGNED_BYTES: i32 = 0;
@@ -47,8 +47,11 @@ export function fitting(limit: u64, extentOfOne: i32, step: i32, outputs: i32): 
   return min(outputs, 1 + <i32>min<i64>(outputs, max<i64>(0, (<i64>limit - extentOfOne) / step)));
 }
 
-/** Chooses the tile of elements of `bytes` bytes; returns the bytes that it and its table of pixel offsets need. */
-export function planTile(s: Shape, bytes: i32): usize {
+/**
+ * Chooses the tile of elements of `bytes` bytes; returns the bytes that it and its table of pixel offsets need, which
+ * under a dilated kernel can be more than an address counts.
+ */
+export function planTile(s: Shape, bytes: i32): u64 {
   pixelBytes = s.inChannels * bytes;
   sourceStepY = s.kernelHeight == 1 ? s.strideHeight : 1;
   sourceStepX = s.kernelWidth == 1 ? s.strideWidth : 1;
@@ -67,8 +70,8 @@ export function planTile(s: Shape, bytes: i32): usize {
 }
 
 /** Bytes of the tile alone; the table of offsets follows. */
-export function tileBytes(): usize {
-  return roundUp(<usize>tileHeight * tileWidth * pixelBytes + SLACK, 16);
+export function tileBytes(): u64 {
+  return (<u64>tileHeight * tileWidth * pixelBytes + SLACK + 15) & ~15;
 }
 
 /** Byte offset within the tile of every output's first tap. */
@@ -112,13 +115,13 @@ export function fillTile(s: Shape, kind: i32, a: usize, zeroPoint: i32, tile: us
   const left = column * s.strideWidth - s.padLeft;
   const height = extentY(rows, s);
   const width = extentX(columns, s);
-  // Tile columns whose source lies inside: before..after.
+  // Tile columns whose source lies inside: before..after. Where there are none, `from` could be anywhere.
   const before = min(width, left < 0 ? (-left + sourceStepX - 1) / sourceStepX : 0);
   const after = max(before, min(width, s.inWidth > left ? (s.inWidth - left + sourceStepX - 1) / sourceStepX : 0));
   for (let r = 0; r < height; r++) {
     const y = top + r * sourceStepY;
     const start = tile + <usize>r * tileWidth * pixel;
-    if (y < 0 || y >= s.inHeight) {
+    if (before == after || y < 0 || y >= s.inHeight) {
       memory.fill(start, 0, <usize>width * pixel);
       continue;
     }

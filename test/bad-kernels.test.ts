@@ -52,6 +52,7 @@ function rightCalls(k: Kernels): [Verb, unknown[]][] {
     ['averagePool', [f32(INPUTS), POOL, true, f32(POOLED)]],
     ['quantizedGlobalAverage', [u8(24), 2, 3, 7, 0.1, 3, 0, 255, u8(6)]],
     ['lookup', [u8(9), u8(256), u8(9)]],
+    ['copyPlane', [f32(12), f32(12), 3, 4, 0, 4, 1, 0, 1, 3]],
     ['moments', [f32(9), f64(6)]],
     ['histogram', [f32(9), 0, 1, f64(5)]],
     ['divergence', [f64(5), f64(5), 0.5]],
@@ -59,11 +60,14 @@ function rightCalls(k: Kernels): [Verb, unknown[]][] {
     ['quantizeError', [f32(9), f32(9), 0.1, 3, 0, 255]],
     ['gram', [f32(INPUTS), SHAPE, 0, 1, f64(DEPTH * DEPTH)]],
     ['roundWithHessian', [f64(12), f32(3), f64(16), 0, 3, -8, 7, i8(12)]],
+    ['peak', [4, 16]],
+    ['read', [i32(9)]],
+    ['copy', [f32(9), f32(9), false]],
   ];
 }
 
 /** Arguments whose length is free, or whose absence says something. */
-const ANY_LENGTH = new Set(['moments 0', 'histogram 0', 'histogram 3']);
+const ANY_LENGTH = new Set(['moments 0', 'histogram 0', 'histogram 3', 'read 0']);
 const AT_LEAST = new Set([
   'packWeights 2',
   'gemm 1',
@@ -71,6 +75,8 @@ const AT_LEAST = new Set([
   'packFloatWeights 2',
   'floatGemm 1',
   'floatConv 1',
+  'copyPlane 0',
+  'copyPlane 1',
 ]);
 const OPTIONAL = new Set(['gemm 5', 'conv 5', 'floatGemm 4', 'floatConv 4', 'quantizeError 1']);
 
@@ -255,6 +261,48 @@ describe('bad input to kernels', () => {
           );
         }
       });
+
+      it('planes of two types and planes that leave their array are refused', () => {
+        const plane = (a: Typed, out: Typed, ...where: number[]) => [a, out, 3, 4, ...where];
+        const [u8, i8] = [new Uint8Array(12), new Int8Array(12)];
+        refused(k, 'copyPlane', plane(u8, i8, 0, 4, 1, 0, 4, 1), 'bytes to signed bytes');
+        refused(k, 'copyPlane', plane(i8, u8, 0, 4, 1, 0, 4, 1), 'signed bytes to bytes');
+        refused(k, 'copyPlane', plane(i8, i8.slice(), 0, -4, 1, 0, 4, 1), 'rows before the first element');
+        refused(k, 'copyPlane', plane(u8, u8.slice(), 0, 4, 1, 1, 4, 1), 'columns after the last element');
+      });
+
+      // Elsewhere addresses have 64 bits, and how much memory there is depends on the machine.
+      if (backend === 'wasm')
+        it('windows that need more scratch than there are addresses are refused, and what follows is served', () => {
+          const far = { dilationHeight: 6000, dilationWidth: 6000, outHeight: 1, outWidth: 1 };
+          const shape = { ...SHAPE, ...far, outChannels: 4, groups: 4 };
+          const weights = weightsOf(shape, 8);
+          const [packed, floats] = [k.weightsSize(weights), k.floatWeightsSize(weights)].map(
+            (size) => new Uint8Array(size),
+          );
+          const out = new Float32Array(4);
+          const integers = [
+            new Uint8Array(INPUTS),
+            packed,
+            weights,
+            shape,
+            0,
+            null,
+            out.slice(),
+            0,
+            0,
+            0,
+            out,
+          ];
+          const reals = [new Float32Array(INPUTS), floats, weights, shape, null, -1, 1, out];
+          for (const [verb, values] of [
+            ['conv', integers],
+            ['floatConv', reals],
+          ] as const)
+            for (let again = 0; again < 2; again++)
+              assert.throws(() => call(k, verb, values), { code: 'OUT_OF_MEMORY' }, verb);
+          for (const [verb, values] of calls) assert.doesNotThrow(() => call(k, verb, values), verb);
+        });
 
       it('nothing is served as nothing', () => {
         const [f32, u8, f64] = [new Float32Array(0), new Uint8Array(0), new Float64Array(6)];

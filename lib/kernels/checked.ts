@@ -180,9 +180,9 @@ function guardsOf(kernels: Kernels): Guards {
       uint8('out', out, a.length);
     },
     copyPlane(a, out, rows, columns, aAt, aRow, aColumn, outAt, outRow, outColumn) {
-      const elements = (a as unknown) instanceof Float32Array ? float32 : bytes;
-      elements('a', a as never);
-      elements('out', out as never);
+      if (!(a instanceof Float32Array)) bytes('a', a);
+      const alike = a instanceof Float32Array ? float32 : a instanceof Int8Array ? int8 : uint8;
+      alike('out', out);
       whole('rows', rows, 0, ELEMENT_LIMIT);
       whole('columns', columns, 0, ELEMENT_LIMIT);
       if (rows === 0 || columns === 0) return;

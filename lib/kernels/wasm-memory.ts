@@ -174,9 +174,14 @@ export class Stage {
 
   #resize(capacity: number): void {
     this.#arena.give(this.#start, this.#capacity);
-    this.#capacity = 0;
-    this.#start = this.#arena.take(capacity);
-    this.#capacity = capacity;
+    try {
+      this.#start = this.#arena.take(capacity);
+      this.#capacity = capacity;
+    } catch (error) {
+      // What was just given back is there again, so the next call finds a stage.
+      this.#start = this.#arena.take(this.#capacity);
+      throw error;
+    }
   }
 }
 

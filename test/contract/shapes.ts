@@ -46,6 +46,9 @@ export const weightsOf = (s: ConvShape, bits: number): WeightsShape => ({
   bits,
 });
 
+/** Padding in front that leaves no window of a small output near the input, and no address near the array. */
+const FAR = 2 ** 20;
+
 /** What edge networks contain, and the corners of what a convolution can be. */
 export const CONVOLUTIONS: Record<string, ConvShape> = {
   'first layer': convShape({ inChannels: 3, outChannels: 16, inHeight: 9, inWidth: 11 }),
@@ -135,6 +138,56 @@ export const CONVOLUTIONS: Record<string, ConvShape> = {
     kernelWidth: 5,
     padTop: 2,
     padLeft: 2,
+  }),
+  'windows beyond the input': convShape({
+    inChannels: 5,
+    outChannels: 9,
+    strideWidth: 2,
+    padTop: 6,
+    padLeft: 11,
+  }),
+  'windows far to the left': convShape({
+    inChannels: 4,
+    outChannels: 6,
+    padLeft: FAR,
+    padRight: 12 - FAR,
+  }),
+  'windows far above': convShape({
+    inChannels: 4,
+    outChannels: 6,
+    padTop: FAR,
+    padBottom: 8 - FAR,
+    dilationWidth: 2,
+  }),
+  'windows far to the right': convShape({
+    inChannels: 3,
+    outChannels: 5,
+    strideWidth: 4096,
+    padRight: 4 * 4096,
+  }),
+  'depthwise, windows beyond the input': convShape({
+    inChannels: 20,
+    outChannels: 20,
+    groups: 20,
+    padTop: 6,
+    padLeft: 11,
+  }),
+  'depthwise, windows far to the left': convShape({
+    inChannels: 20,
+    outChannels: 20,
+    groups: 20,
+    dilationWidth: 2,
+    padLeft: FAR,
+    padRight: 12 - FAR,
+  }),
+  'depthwise, windows far above and to the right': convShape({
+    inChannels: 20,
+    outChannels: 20,
+    groups: 20,
+    strideWidth: 4096,
+    padTop: FAR / 1024,
+    padBottom: 8 - FAR / 1024,
+    padRight: 2 * 4096,
   }),
   'empty batch': convShape({ inChannels: 4, outChannels: 4, batch: 0 }),
 };
