@@ -93,8 +93,8 @@ void float_depthwise_task(const void* context, int64_t task, int thread) {
   const int64_t tiles = (s.out_width + PIXELS - 1) / PIXELS;
   DepthwiseTile tile;
   tile.line = s.dilation_height * l.width * W;
-  tile.step = s.stride_width * W;
-  tile.column = s.dilation_width * W;
+  tile.step = int64_t(s.stride_width) * W;
+  tile.column = int64_t(s.dilation_width) * W;
   tile.ldc = c;
   tile.kernel_height = s.kernel_height;
   tile.kernel_width = s.kernel_width;
