@@ -37,16 +37,6 @@ inline int64_t positions_of(const ConvShape& s) { return int64_t(s.batch) * s.ou
 /** Pixels of a row that depthwise loops hold at once: enough independent sums to hide the latency of an addition. */
 constexpr int PIXELS = 8;
 
-/** How many pixels from ox on (8, 4, 2 or 1) have all their taps of this axis inside; 1 where ox itself has not. */
-inline int pixels_together(const ConvShape& s, int32_t ox, Taps x) {
-  if (x.first > 0 || x.last < s.kernel_width) return 1;
-  for (int pixels = PIXELS; pixels > 1; pixels /= 2) {
-    const int32_t end = x.start + (pixels - 1) * s.stride_width + (s.kernel_width - 1) * s.dilation_width;
-    if (ox + pixels <= s.out_width && end < s.in_width) return pixels;
-  }
-  return 1;
-}
-
 /** Rows [m] times columns of `groups` groups, cut into tasks; never along k, so that sums do not depend on it. */
 struct Division {
   int64_t rows, blocks, chunks, panels_per_chunk;
