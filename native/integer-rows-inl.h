@@ -66,7 +66,10 @@ constexpr int64_t INTEGER_TASKS_PER_THREAD = 8;
 constexpr int64_t LEAST_ROWS = 64;
 constexpr int64_t MOST_ROWS = 512;
 
-/** Blocks of `units` rows or lines, each `bytes` long, that stay in the second cache, times chunks of panels. */
+/**
+ * `units` rows or lines in blocks of at most `most` and, as far as tasks are wanting, not below `least`, times chunks of
+ * panels. `copies` tasks (pictures, groups) come of every block anyway.
+ */
 inline Division divide_work(int64_t units, int64_t most, int64_t least, int64_t multiple, int64_t copies, int64_t panels, int threads) {
   const int64_t wanted = threads > 1 ? threads * INTEGER_TASKS_PER_THREAD : 1;
   int64_t size = most < units ? most : units;
