@@ -52,10 +52,17 @@ napi_value isas(napi_env env, napi_callback_info) {
 
 void end_threads(void* backend) { static_cast<Backend*>(backend)->pool->end(); }
 
+void release_tape(napi_env env, void* data, void*) {
+  auto* tape = static_cast<Tape*>(data);
+  tape->release(env);
+  delete tape;
+}
+
 void release(napi_env env, void* data, void*) {
   auto* backend = static_cast<Backend*>(data);
   napi_remove_env_cleanup_hook(env, end_threads, backend);
   if (backend->kept) napi_delete_reference(env, backend->kept);
+  if (backend->tape) release_tape(env, backend->tape, nullptr);
   delete backend->alone;
   delete backend->pool;
   delete backend;
@@ -103,7 +110,7 @@ napi_value create(napi_env env, napi_callback_info info) {
   }
   Pool* const pool = pool_of(threads);
   Pool* const alone = pool_of(1);
-  auto* backend = new (std::nothrow) Backend{found, pool, alone, shapes, nullptr, false, false};
+  auto* backend = new (std::nothrow) Backend{found, pool, alone, shapes, nullptr, nullptr, false, false};
   if (backend && pool && alone && napi_create_reference(env, values[2], 1, &backend->kept) == napi_ok &&
       napi_create_external(env, backend, release, nullptr, &result) == napi_ok) {
     napi_add_env_cleanup_hook(env, end_threads, backend);
@@ -124,6 +131,28 @@ napi_value dispose(napi_env env, napi_callback_info info) {
   c.backend().disposed = true;
   if (!c.backend().busy) c.backend().pool->end();
   return nullptr;
+}
+
+/** From here on the backend's calls are recorded instead of made. */
+napi_value record_calls(napi_env env, napi_callback_info info) {
+  Call c(env, info);
+  if (!c.fits()) return nullptr;
+  if (c.backend().tape)
+    c.fail("Expected one recording at a time.");
+  else if (!(c.backend().tape = new (std::nothrow) Tape))
+    c.fail("Expected memory for a tape but none is left.", "OUT_OF_MEMORY");
+  return nullptr;
+}
+
+/** Ends the recording; the tape. */
+napi_value recorded(napi_env env, napi_callback_info info) {
+  Call c(env, info);
+  napi_value value = nullptr;
+  if (!c.fits() || !c.backend().tape) return value;
+  Tape* const tape = c.backend().tape;
+  c.backend().tape = nullptr;
+  if (napi_create_external(env, tape, release_tape, nullptr, &value) != napi_ok) release_tape(env, tape, nullptr);
+  return value;
 }
 
 napi_value fused(napi_env env, napi_callback_info info) {
@@ -160,6 +189,7 @@ constexpr struct {
     {"isas", isas},   {"create", create},
     {"dispose", dispose}, {"fused", fused},
     {"misalignment", misalignment}, {"takeErrors", take_errors},
+    {"record", record_calls}, {"recorded", recorded},
 };
 
 void define(napi_env env, napi_value on, const char* name, napi_callback callback) {

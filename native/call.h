@@ -7,6 +7,7 @@
 #include "copies.h"
 #include "kernels.h"
 #include "pool.h"
+#include "tape.h"
 
 namespace sq {
 
@@ -17,6 +18,7 @@ struct Backend {
   Pool* alone;  // without threads: of synchronous calls made while an asynchronous one has the other
   const int32_t* shapes;  // where JavaScript describes shapes before it calls: WeightsShape, then ConvShape
   napi_ref kept;          // the array that `shapes` points into
+  Tape* tape;             // where calls are recorded instead of made; else null
   bool busy;              // an asynchronous call runs
   bool disposed;
 };
@@ -97,6 +99,12 @@ class Call {
   }
   void read(bool& value) {
     if (napi_get_value_bool(env_, values_[next_++], &value) != napi_ok) fail("Expected a boolean.");
+  }
+
+  void read(const Tape*& tape) {
+    void* found = nullptr;
+    if (napi_get_value_external(env_, values_[next_++], &found) != napi_ok || !found) fail("Expected a tape.");
+    tape = static_cast<const Tape*>(found);
   }
 
   void read(WeightsShape& shape) {

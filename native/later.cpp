@@ -2,6 +2,11 @@
 
 namespace sq {
 
+void record(napi_env env, Call& call, std::unique_ptr<Step> step) {
+  if (!step || !call.backend().tape->add(env, std::move(step), call.arguments()))
+    refuse_call(env, "OUT_OF_MEMORY", "Expected memory for a recorded call but none is left.");
+}
+
 napi_value Job::start(napi_env env, Call& call, Job* job) {
   napi_value promise = nullptr;
   if (call.fits() && call.backend().busy) call.fail("Expected a backend with no other asynchronous call.", "INTERNAL");
@@ -30,7 +35,7 @@ napi_value Job::start(napi_env env, Call& call, Job* job) {
 
 void Job::execute(napi_env, void* data) {
   auto* job = static_cast<Job*>(data);
-  job->run(*job->backend_->kernels, *job->backend_->pool);
+  job->result_ = job->step->run(*job->backend_->kernels, *job->backend_->pool);
   job->exhausted_ = job->backend_->pool->exhausted();
 }
 
@@ -42,7 +47,7 @@ napi_value Job::outcome(napi_env env, napi_status status, napi_value* error) {
     *error = error_of(env, "OUT_OF_MEMORY", EXHAUSTED);
   else if (napi_get_reference_value(env, arguments_, &list) != napi_ok || !copies.give_back(env, list))
     *error = error_of(env, "INVALID_ARGUMENT", "Expected a buffer that is not detached before its asynchronous call ends.");
-  else if (has_result_)
+  else if (step->returns())
     napi_create_double(env, result_, &value);
   else
     napi_get_undefined(env, &value);

@@ -5,24 +5,18 @@
 #include <type_traits>
 
 #include "call.h"
+#include "tape.h"
 
 namespace sq {
 
 /** An asynchronous call on its way. Its arguments stay alive until it has settled. */
 class Job {
  public:
-  virtual ~Job() = default;
-
   /** Queues the job; a promise, or null with an error thrown. Takes the job over in both cases. */
   static napi_value start(napi_env env, Call& call, Job* job);
 
   Copies copies;
-
- protected:
-  virtual void run(const Kernels& kernels, Pool& pool) = 0;
-
-  double result_ = 0;
-  bool has_result_ = false;
+  std::unique_ptr<Step> step;
 
  private:
   static void execute(napi_env, void* data);
@@ -34,8 +28,12 @@ class Job {
   napi_ref arguments_ = nullptr;
   napi_deferred deferred_ = nullptr;
   napi_async_work work_ = nullptr;
+  double result_ = 0;
   bool exhausted_ = false;
 };
+
+/** Adds the call to the backend's tape; throws in JavaScript where no memory is left. */
+void record(napi_env env, Call& call, std::unique_ptr<Step> step);
 
 constexpr const char* EXHAUSTED = "Expected memory for intermediate results but none is left.";
 
@@ -55,6 +53,17 @@ struct Verb<FUNCTION> {
     return std::apply([&](const auto&... each) { return FUNCTION(kernels, pool, each...); }, arguments);
   }
 
+  struct Bound final : Step {
+    Arguments arguments;
+
+    double run(const Kernels& kernels, Pool& pool) const override {
+      if constexpr (!std::is_void_v<R>) return Verb::run(kernels, pool, arguments);
+      Verb::run(kernels, pool, arguments);
+      return 0;
+    }
+    bool returns() const override { return !std::is_void_v<R>; }
+  };
+
   static napi_value now(napi_env env, napi_callback_info info) {
     Call call(env, info);
     Arguments arguments;
@@ -62,34 +71,30 @@ struct Verb<FUNCTION> {
     napi_value value = nullptr;
     if (!call.fits()) return value;
     Pool& pool = call.pool();
-    if constexpr (std::is_void_v<R>)
+    if constexpr (std::is_void_v<R>) {
+      if (call.backend().tape) {
+        std::unique_ptr<Bound> bound(new (std::nothrow) Bound);
+        if (bound) bound->arguments = arguments;
+        record(env, call, std::move(bound));
+        return value;
+      }
       run(*call.backend().kernels, pool, arguments);
-    else
+    } else {
       napi_create_double(env, run(*call.backend().kernels, pool, arguments), &value);
+    }
     if (pool.exhausted()) refuse_call(env, "OUT_OF_MEMORY", EXHAUSTED);
     return value;
   }
 
-  struct Later final : Job {
-    Arguments arguments;
-
-    void run(const Kernels& kernels, Pool& pool) override {
-      if constexpr (std::is_void_v<R>) {
-        Verb::run(kernels, pool, arguments);
-      } else {
-        result_ = Verb::run(kernels, pool, arguments);
-        has_result_ = true;
-      }
-    }
-  };
-
   static napi_value later(napi_env env, napi_callback_info info) {
-    auto* job = new (std::nothrow) Later;
+    std::unique_ptr<Bound> bound(new (std::nothrow) Bound);
+    auto* job = new (std::nothrow) Job;
     Call call(env, info, job ? &job->copies : nullptr);
-    if (job)
-      read(call, job->arguments);
+    if (bound && job)
+      read(call, bound->arguments);
     else
       call.fail("Expected memory for an asynchronous call but none is left.", "OUT_OF_MEMORY");
+    if (job) job->step = std::move(bound);
     return Job::start(env, call, job);
   }
 };

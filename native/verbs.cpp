@@ -134,6 +134,8 @@ void copy(K k, Pool& pool, Floats x, Out<float> out, bool streaming) {
   k.copy(pool, x.data, x.length, out.data, streaming);
 }
 
+void play(K k, Pool& pool, const Tape* tape) { tape->run(k, pool); }
+
 template <auto FUNCTION>
 constexpr Export verb(const char* name) {
   return {name, Verb<FUNCTION>::now, Verb<FUNCTION>::later};
@@ -175,6 +177,7 @@ const Export VERBS[] = {
     verb<peak>("peak"),
     verb<read>("read"),
     verb<copy>("copy"),
+    verb<play>("play"),
 };
 
 const size_t VERB_COUNT = sizeof VERBS / sizeof *VERBS;

@@ -1,20 +1,22 @@
 import { refuse, SigmaQuantError } from '../errors.ts';
-import {
-  type Graph,
-  inferTypes,
-  type StaticType,
-  type Tensor,
-  type TensorData,
-  unsupportedNodes,
-} from '../graph/index.ts';
-import type { Kernels, Region } from '../kernels/kernels.ts';
+import { type Graph, inferTypes, type StaticType, type Tensor, unsupportedNodes } from '../graph/index.ts';
+import type { Kernels } from '../kernels/kernels.ts';
 import type { Quantization, QuantizedLayer } from '../quant/quantizer.ts';
-import type { Compile, CompileOptions, Executor } from './engine.ts';
+import type { Compile, CompileOptions, Executor, RunOptions, StepProfile } from './engine.ts';
 import { Model } from './model.ts';
-import type { Plan, PlanPort } from './plan.ts';
+import type { Plan } from './plan.ts';
 import { batchOf, type Feeds, planFor } from './planning.ts';
-import { isSampleWise, samplesAtOnce, sliceOf, wholeOf } from './slices.ts';
-import { forget, type Stored, sizeOf } from './storage.ts';
+import { Runner } from './runner.ts';
+import { isSampleWise, samplesAtOnce, sliceOf } from './slices.ts';
+import { sizeOf } from './storage.ts';
+
+type Into = ReadonlyMap<string, Tensor> | undefined;
+
+/** One after another of the slices of a batch: what it is fed and where its results go. */
+interface Part {
+  feeds: Feeds;
+  into: Map<string, Tensor>;
+}
 
 /** Plans kept: enough for the prefix and suffix of every layer of a deep network. */
 const PLAN_LIMIT = 512;
@@ -37,49 +39,90 @@ class PlannedExecutor implements Executor {
   readonly graph: Graph;
   readonly floatNodes: readonly string[];
   readonly #model: Model;
-  readonly #kernels: Kernels;
+  readonly #runner: Runner;
   readonly #quantization: Quantization | undefined;
   readonly #plans = new Map<string, Plan>();
   /** Per plan of a whole batch, how many samples run at a time. */
   readonly #counts = new Map<string, number>();
   readonly #types = new Map<number, ReadonlyMap<string, StaticType>>();
-  /** The one piece of arena that all plans share, grown to the largest. */
-  #region: Region | null = null;
-  /** The plan whose views are of this region at this epoch. */
-  #placed = new WeakSet<Plan>();
-  #epoch = -1;
+  /** Asynchronous runs take turns. */
+  #last: Promise<unknown> = Promise.resolve();
+  #underWay = 0;
 
   constructor(graph: Graph, kernels: Kernels, { quantization }: CompileOptions) {
     this.graph = graph;
-    this.#kernels = kernels;
     this.#quantization = quantization;
     this.#model = new Model(graph, kernels, quantization);
+    this.#runner = new Runner(this.#model);
     this.floatNodes = quantization ? this.#model.floatNodes() : [];
   }
 
-  run(feeds: Feeds, fetches: readonly string[], into?: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
+  run(feeds: Feeds, fetches: readonly string[], into?: Into): Map<string, Tensor> {
+    this.#checkIdle();
+    const sliced = this.#slices(feeds, fetches, into);
+    if (!sliced) return this.#runner.run(this.#plan(feeds, fetches), feeds, into);
+    for (const part of sliced.parts) this.#runner.run(this.#plan(part.feeds, fetches), part.feeds, part.into);
+    return sliced.whole;
+  }
+
+  runLater(feeds: Feeds, fetches: readonly string[], options: RunOptions = {}): Promise<Map<string, Tensor>> {
+    const { into, signal } = options;
+    const begin = async (held: Feeds) => {
+      signal?.throwIfAborted();
+      const sliced = this.#slices(held, fetches, into);
+      if (!sliced) return this.#runner.later(this.#plan(held, fetches), held, into, signal);
+      for (const part of sliced.parts)
+        await this.#runner.later(this.#plan(part.feeds, fetches), part.feeds, part.into, signal);
+      return sliced.whole;
+    };
+    // Whoever runs at once, and in one piece, copies the feeds itself.
+    const atOnce = this.#underWay === 0 && !this.#slices(feeds, fetches, into);
+    this.#underWay++;
+    const copies = atOnce ? feeds : copied(feeds);
+    const made = atOnce ? begin(feeds) : this.#last.then(() => begin(copies));
+    this.#last = made.catch(() => {}).finally(() => this.#underWay--);
+    return made;
+  }
+
+  profile(feeds: Feeds, fetches: readonly string[], now: () => number): StepProfile[] {
+    this.#checkIdle();
+    return this.#runner.profile(this.#plan(feeds, fetches), feeds, now);
+  }
+
+  #checkIdle(): void {
+    if (this.#underWay > 0)
+      throw new SigmaQuantError('BUSY', 'Expected no asynchronous run under way but one is: await it first.');
+  }
+
+  /** A batch whose values would not stay in a cache, in slices that do; null where it runs at once. */
+  #slices(
+    feeds: Feeds,
+    fetches: readonly string[],
+    into: Into,
+  ): { parts: Part[]; whole: Map<string, Tensor> } | null {
     const batch = batchOf(this.graph, feeds);
     const count = this.#samplesAtOnce(batch, feeds, fetches);
-    if (count === batch || !this.#fits(batch, feeds, into)) return this.#runWhole(feeds, fetches, into);
-    const results = new Map<string, Tensor>();
+    if (count === batch || !this.#fits(batch, feeds, into)) return null;
+    const whole = new Map(fetches.map((name) => [name, into?.get(name) ?? this.#room(name, batch)]));
+    const parts: Part[] = [];
     for (let first = 0; first < batch; first += count) {
       const some = Math.min(count, batch - first);
       const part = ([name, tensor]: [string, Tensor]): [string, Tensor] => [
         name,
         sliceOf(tensor, batch, first, some),
       ];
-      const room = first === 0 ? into : results;
-      const partRoom = room && new Map([...room].map(part));
-      const parts = this.#runWhole(new Map([...feeds].map(part)), fetches, partRoom);
-      for (const [name, tensor] of parts) {
-        if (results.has(name)) continue;
-        const whole = into?.get(name) ?? wholeOf(tensor, batch);
-        if (!into?.has(name))
-          (sliceOf(whole, batch, 0, some).data as Float32Array).set(tensor.data as Float32Array);
-        results.set(name, whole);
-      }
+      parts.push({ feeds: new Map([...feeds].map(part)), into: new Map([...whole].map(part)) });
     }
-    return results;
+    return { parts, whole };
+  }
+
+  /** An empty tensor for a fetched value. */
+  #room(name: string, batch: number): Tensor {
+    const { shape } = this.#typesOf(batch).get(name)!;
+    const isOutput = this.graph.outputs.some((output) => output.name === name);
+    return !isOutput && this.#model.quantizer(name)
+      ? { dtype: 'uint8', shape, data: new Uint8Array(sizeOf(shape)) }
+      : { dtype: 'float32', shape, data: new Float32Array(sizeOf(shape)) };
   }
 
   /** How many samples of the batch to run at a time. */
@@ -106,24 +149,6 @@ class PlannedExecutor implements Executor {
     });
   }
 
-  #runWhole(
-    feeds: Feeds,
-    fetches: readonly string[],
-    into: ReadonlyMap<string, Tensor> | undefined,
-  ): Map<string, Tensor> {
-    const plan = this.#plan(feeds, fetches);
-    for (const { name, stored, type } of plan.feeds) feed(name, stored, type, feeds.get(name)!);
-    this.#place(plan);
-    const { arena } = this.#kernels;
-    for (const step of plan.steps) {
-      step();
-      if (arena.epoch !== this.#epoch) this.#place(plan); // the backend's own scratch made the arena move
-    }
-    const results = new Map(plan.fetches.map((port) => [port.name, collect(port, into?.get(port.name))]));
-    for (const { stored } of plan.feeds) forget(stored);
-    return results;
-  }
-
   #plan(feeds: Feeds, fetches: readonly string[]): Plan {
     const batch = batchOf(this.graph, feeds);
     const key = keyOf(batch, feeds, fetches);
@@ -131,7 +156,11 @@ class PlannedExecutor implements Executor {
     if (plan) this.#plans.delete(key);
     else plan = planFor(this.#model, this.#typesOf(batch), feeds, fetches);
     this.#plans.set(key, plan); // most recently used last
-    if (this.#plans.size > PLAN_LIMIT) this.#plans.delete(this.#plans.keys().next().value!);
+    if (this.#plans.size > PLAN_LIMIT) {
+      const [oldest, unused] = this.#plans.entries().next().value!;
+      this.#plans.delete(oldest);
+      this.#runner.forget(unused);
+    }
     return plan;
   }
 
@@ -144,35 +173,20 @@ class PlannedExecutor implements Executor {
     return types;
   }
 
-  /** Makes the region large enough and the plan's and the weights' views good. */
-  #place(plan: Plan): void {
-    const { arena } = this.#kernels;
-    if (!this.#region || this.#region.byteLength < plan.planned) {
-      this.#region?.release();
-      this.#region = null;
-      this.#region = arena.allocate(plan.planned);
-      this.#placed = new WeakSet();
-    }
-    if (arena.epoch !== this.#epoch) {
-      this.#epoch = arena.epoch;
-      this.#placed = new WeakSet();
-      this.#model.refresh();
-    }
-    if (this.#placed.has(plan)) return;
-    plan.place(this.#region);
-    this.#placed.add(plan);
-  }
-
   replaceWeights(layer: string, weights: Float32Array | null, bias?: Float32Array | null): void {
+    this.#checkIdle();
     if (this.#quantization) refuse('a float executor', 'replaceWeights', 'a quantized one');
     this.#model.replaceFloat(layer, weights, bias);
+    this.#runner.weightsChanged();
   }
 
   replaceLayer(layer: string, quantization: Quantization): void {
+    this.#checkIdle();
     if (!this.#quantization) refuse('a quantized executor', 'replaceLayer', 'a float one');
     const replacement: QuantizedLayer | undefined = quantization.layers.get(layer);
     if (!replacement) refuse(`a quantization of ${layer}`, 'quantization', undefined);
     this.#model.replaceIntegers(layer, replacement);
+    this.#runner.weightsChanged();
   }
 
   memory(batch: number): { planned: number; withoutReuse: number } {
@@ -189,52 +203,20 @@ class PlannedExecutor implements Executor {
   }
 
   dispose(): void {
-    this.#region?.release();
-    this.#region = null;
+    this.#runner.dispose();
     this.#plans.clear();
     this.#model.dispose();
   }
+}
+
+function copied(feeds: Feeds): Feeds {
+  return new Map(
+    [...feeds].map(([name, tensor]) => [name, { ...tensor, data: tensor.data.slice() } as Tensor]),
+  );
 }
 
 /** What a plan is made for. */
 function keyOf(batch: number, feeds: Feeds, fetches: readonly string[]): string {
   const fed = [...feeds].map(([name, { dtype }]) => `${name}\t${dtype}`);
   return [batch, ...fed, '', ...fetches].join('\n');
-}
-
-/** Lends the caller's tensor to the plan. */
-function feed(name: string, stored: Stored, type: StaticType | null, tensor: Tensor): void {
-  const { shape, dtype } = tensor;
-  if (type && (shape.length !== type.shape.length || shape.some((length, i) => length !== type.shape[i])))
-    throw new SigmaQuantError(
-      'DATA_MISMATCH',
-      `Expected shape [${type.shape}] for ${name} but received [${shape}].`,
-    );
-  if (stored.dtype === 'tensor') {
-    stored.tensor = tensor;
-    return;
-  }
-  const elements = dtype === 'float32' ? Float32Array : Uint8Array;
-  if (dtype !== stored.dtype || !(tensor.data instanceof elements) || tensor.data.length !== stored.length)
-    throw new SigmaQuantError(
-      'DATA_MISMATCH',
-      `Expected ${stored.length} elements of ${stored.dtype} for ${name} but received ${tensor.data.length} of ${dtype}.`,
-    );
-  stored.data = tensor.data as Float32Array & Uint8Array;
-}
-
-/** A copy that the caller owns, in the caller's buffer where one is given. */
-function collect({ name, stored, type }: PlanPort, target: Tensor | undefined): Tensor {
-  const source: Tensor =
-    stored.dtype === 'tensor'
-      ? stored.tensor!
-      : { dtype: stored.dtype, shape: type!.shape, data: stored.data };
-  if (!target) return { ...source, shape: [...source.shape], data: source.data.slice() as TensorData };
-  if (target.dtype !== source.dtype || target.data.length !== source.data.length)
-    throw new SigmaQuantError(
-      'DATA_MISMATCH',
-      `Expected room for ${source.data.length} elements of ${source.dtype} for ${name} but received ${target.data.length} of ${target.dtype}.`,
-    );
-  (target.data as Float32Array).set(source.data as Float32Array);
-  return target;
 }

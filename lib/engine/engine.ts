@@ -2,6 +2,23 @@ import type { Graph, Tensor } from '../graph/graph.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import type { Quantization } from '../quant/quantizer.ts';
 
+/** What one step of a run took. */
+export interface StepProfile {
+  /** Name and operator of the node that it was done for; empty for what outputs need. */
+  node: string;
+  op: string;
+  milliseconds: number;
+  /** Of activations that it read and wrote. */
+  bytes: number;
+}
+
+export interface RunOptions {
+  /** Buffers to be filled; nobody may look at them before the promise settles. */
+  into?: ReadonlyMap<string, Tensor>;
+  /** Rejects with its reason what has not begun, and between pieces of what has. */
+  signal?: AbortSignal;
+}
+
 /**
  * A compiled graph: weights packed, memory planned. Runs any part of the graph: what is fed need not be computed,
  * what does not lead to a fetched value is not computed. Plans are cached per (feeds, fetches, batch).
@@ -20,6 +37,17 @@ export interface Executor {
     fetches: readonly string[],
     into?: ReadonlyMap<string, Tensor>,
   ): Map<string, Tensor>;
+  /**
+   * As `run`, off the calling thread where the backend can (native); elsewhere the event loop turns between steps.
+   * Feeds are copied before this returns. Runs take turns; meanwhile everything else of the executor throws BUSY.
+   */
+  runLater(
+    feeds: ReadonlyMap<string, Tensor>,
+    fetches: readonly string[],
+    options?: RunOptions,
+  ): Promise<Map<string, Tensor>>;
+  /** As `run`, but without results: what each step took by the clock `now`, in milliseconds. */
+  profile(feeds: ReadonlyMap<string, Tensor>, fetches: readonly string[], now: () => number): StepProfile[];
   /**
    * Replaces a layer's float weights ([outChannels][taps][channels]) and bias until restored with null. Without
    * `bias` the layer keeps its own; null means none.

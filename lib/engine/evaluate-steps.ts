@@ -18,14 +18,15 @@ export function evaluateStep(plan: PlanBuilder, node: Node): void {
   // Outputs that nobody reads need no place, and the row may leave them out.
   const targets = node.outputs.map((name, i) => (plan.isRead(name) ? target(plan, node, i, moves) : null));
   const writes = targets.filter((stored): stored is Slot => stored !== null && stored.dtype !== 'tensor');
-  plan.emit([...reads, ...writes], () => {
+  const evaluate = () => {
     const inputs = sources.map((read) => read());
     const results = model.evaluate(node, inputs);
     targets.forEach((stored, i) => {
       if (stored?.dtype === 'tensor') stored.tensor = own(results[i], inputs);
       else if (stored) store(node, i, results[i], stored);
     });
-  });
+  };
+  plan.emit([...reads, ...writes], evaluate, false);
 }
 
 function source(plan: PlanBuilder, name: string, moves: boolean, reads: Slot[]): Source {

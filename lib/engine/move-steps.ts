@@ -38,18 +38,21 @@ function view(plan: PlanBuilder, node: Node): boolean {
   return true;
 }
 
-/** Emits copies from one slot to another, after `before` where the target must be filled first. */
+/** Emits copies from one slot to another, which is filled with `fill` first if given. */
 export function emitCopies(
   plan: PlanBuilder,
   from: Slot,
   to: Slot,
   copies: readonly StridedCopy[],
-  before: ((to: Elements) => void) | null = null,
+  fill: number | null = null,
 ): void {
+  const { kernels } = plan;
   const simple = copies.map(simplify);
+  const filler: Elements | null =
+    fill === null ? null : to.dtype === 'uint8' ? Uint8Array.of(fill) : Float32Array.of(fill);
   plan.emit([from, to], () => {
-    before?.(to.data);
-    for (const copy of simple) copyStrided(plan.kernels, from.data, to.data, copy);
+    if (filler) kernels.copyPlane(filler, to.data, 1, to.length, 0, 0, 0, 0, 0, 1);
+    for (const copy of simple) copyStrided(kernels, from.data, to.data, copy);
   });
 }
 
@@ -132,7 +135,7 @@ function pad(plan: PlanBuilder, node: Node): boolean {
     return Math.max(0, length + Math.min(0, before) + Math.min(0, after));
   });
   const y = plan.outputLike(x, node);
-  emitCopies(plan, x, y, [{ shape, fromOffset, fromStrides, toOffset, toStrides }], (to) => to.fill(fill));
+  emitCopies(plan, x, y, [{ shape, fromOffset, fromStrides, toOffset, toStrides }], fill);
   return true;
 }
 

@@ -25,9 +25,20 @@ export interface PlanPort {
   type: StaticType | null;
 }
 
+/** One thing to do. */
+export interface Step {
+  run(): void;
+  /** What it is done for. */
+  readonly node: Node | null;
+  /** Where it reads and writes. */
+  readonly uses: readonly Slot[];
+  /** Nothing but calls of the kernels on slots, the same each time: it can be recorded. */
+  readonly onlyCalls: boolean;
+}
+
 /** What runs, in order, and where everything lies. */
 export interface Plan {
-  readonly steps: readonly (() => void)[];
+  readonly steps: readonly Step[];
   readonly feeds: readonly PlanPort[];
   readonly fetches: readonly PlanPort[];
   /** Bytes of arena that it needs, and what it would need without reuse. */
@@ -52,8 +63,8 @@ export class PlanBuilder {
   readonly #dequantized = new Map<string, FloatSlot>();
   /** Float results that this node's quantizers wait for. */
   #unquantized: { name: string; slot: FloatSlot }[] = [];
-  readonly #steps: (() => void)[] = [];
-  readonly #uses: (readonly Slot[])[] = [];
+  readonly #steps: Step[] = [];
+  #node: Node | null = null;
 
   constructor(model: Model, types: ReadonlyMap<string, StaticType>, reads: ReadonlyMap<string, number>) {
     this.model = model;
@@ -174,10 +185,14 @@ export class PlanBuilder {
 
   // ---- steps ----
 
+  /** What is emitted from here on is done for this node. */
+  begin(node: Node): void {
+    this.#node = node;
+  }
+
   /** Adds a step that reads or writes these slots. */
-  emit(uses: readonly Slot[], run: () => void): void {
-    this.#steps.push(run);
-    this.#uses.push(uses);
+  emit(uses: readonly Slot[], run: () => void, onlyCalls = true): void {
+    this.#steps.push({ run, node: this.#node, uses, onlyCalls });
   }
 
   dequantize(from: ByteSlot, { scale, zeroPoint }: Quantizer): FloatSlot {
@@ -217,8 +232,8 @@ export class PlanBuilder {
       if (lifetime) lifetime.last = step;
       else lifetimes.set(slot, { byteLength: byteLength(slot), first: step, last: step });
     };
-    this.#uses.forEach((slots, step) => {
-      for (const slot of slots) use(slot, step);
+    this.#steps.forEach(({ uses }, step) => {
+      for (const slot of uses) use(slot, step);
     });
     for (const { stored } of fetches) if (stored.dtype !== 'tensor') use(stored, end);
     const { offsets, planned, withoutReuse } = planMemory([...lifetimes.values()]);

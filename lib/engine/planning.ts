@@ -62,6 +62,7 @@ export function planFor(
 
   const fed = [...feeds].map(([name, tensor]) => feedPort(plan, name, tensor));
   for (const node of nodes) {
+    plan.begin(node);
     makeSteps(plan, node);
     plan.finish(node);
   }

@@ -96,10 +96,3 @@ export function sliceOf(tensor: Tensor, batch: number, first: number, count: num
   const shape = [count, ...tensor.shape.slice(1)];
   return { ...tensor, shape, data: data.subarray(first * sample, (first + count) * sample) } as Tensor;
 }
-
-/** An empty tensor for `batch` samples like those of `part`. */
-export function wholeOf({ dtype, shape, data }: Tensor, batch: number): Tensor {
-  const whole = [batch, ...shape.slice(1)];
-  const elements = data.constructor as Float32ArrayConstructor;
-  return { dtype, shape: whole, data: new elements(sizeOf(whole)) } as Tensor;
-}

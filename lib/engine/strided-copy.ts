@@ -65,7 +65,7 @@ export function copyStrided(
       kernels.copyPlane(from, to, rows, columns, fromAt, fromRow, fromColumn, toAt, toRow, toColumn);
     } else if (rest === 1) {
       kernels.copyPlane(from, to, 1, shape[axis], fromAt, 0, fromStrides[axis], toAt, 0, toStrides[axis]);
-    } else to[toAt] = from[fromAt];
+    } else kernels.copyPlane(from, to, 1, 1, fromAt, 0, 1, toAt, 0, 1);
   };
   visit(0, copy.fromOffset, copy.toOffset);
 }

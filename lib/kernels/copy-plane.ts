@@ -19,6 +19,7 @@ export function copyPlane(
   if (fromColumn === 1 && toColumn === 1) copyRows(from, to, rows, columns, fromAt, fromRow, toAt, toRow);
   else if (rows === 3 && fromColumn === 1 && toRow === 1 && toColumn === 3)
     interleave(from, to, columns, fromAt, fromRow, toAt);
+  else if (rows === 1 && fromColumn === 0 && toColumn === 1) to.fill(from[fromAt], toAt, toAt + columns);
   else copyElements(from, to, rows, columns, fromAt, fromRow, fromColumn, toAt, toRow, toColumn);
 }
 

@@ -4,6 +4,7 @@ import type { BackendName, Isa, Kernels, KernelsOptions } from './kernels.ts';
 import { createReference } from './reference.ts';
 
 export type * from './kernels.ts';
+export { nextTask } from './later.ts';
 export { exp, log, roundHalfEven } from './math.ts';
 export { checked };
 

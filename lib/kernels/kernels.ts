@@ -16,6 +16,10 @@
  * - Float inputs of statistics are finite: what NaN does there is not specified.
  */
 
+import type { Arena } from './arena.ts';
+
+export type { Arena, Region } from './arena.ts';
+
 export type BackendName = 'native' | 'wasm' | 'reference';
 /** Instruction sets, best last within each architecture; `wasm` and `reference` have one each. */
 export type Isa =
@@ -32,26 +36,6 @@ export type Isa =
 export type ByteArray = Int8Array | Uint8Array;
 
 /** Rounding range of a b-bit integer: low..high inclusive. -128..127 into Int8Array or 0..255 into Uint8Array. */
-
-/**
- * Memory that the backend can use in place. `epoch` rises whenever older views may have been detached (WASM
- * memory that grew): take views again from their regions then.
- */
-export interface Arena {
-  readonly epoch: number;
-  /** 64-byte aligned, zeroed. Throws OUT_OF_MEMORY. */
-  allocate(byteLength: number): Region;
-}
-
-export interface Region {
-  readonly byteLength: number;
-  bytes(byteOffset?: number, length?: number): Uint8Array;
-  int8(byteOffset?: number, length?: number): Int8Array;
-  int32(byteOffset?: number, length?: number): Int32Array;
-  float32(byteOffset?: number, length?: number): Float32Array;
-  /** Gives the memory back; views of it must not be used any more. */
-  release(): void;
-}
 
 /** Shape of constant weights; what a packed handle is made for. k = taps * channels per output channel. */
 export interface WeightsShape {
@@ -101,6 +85,18 @@ export interface Kernels extends Verbs {
   dispose(): void;
   /** The same verbs as promises; the event loop goes on meanwhile. */
   readonly later: Later;
+  /**
+   * Notes the calls that `calls` makes instead of making them. What is written there happens when the tape is played:
+   * to the same arrays, whose buffers must not be detached. Calls that return numbers are made all the same. Null where a tape could do no more than the calls (WASM, reference).
+   */
+  readonly record: ((calls: () => void) => Tape) | null;
+}
+
+/** Calls recorded once, to be made again as one, without JavaScript between them. */
+export interface Tape {
+  play(): void;
+  /** The same on another thread, in the order of the backend's asynchronous calls. */
+  later(options?: LaterOptions): Promise<void>;
 }
 
 /** All that computes. */

@@ -43,7 +43,7 @@ export function queued(verbs: Verbs, before?: () => Promise<void>): Later {
 }
 
 /** Resolves after other tasks of the event loop had their turn. */
-function nextTask(): Promise<void> {
+export function nextTask(): Promise<void> {
   return new Promise((resolve) => {
     if (typeof setImmediate === 'function') {
       setImmediate(resolve);

@@ -8,7 +8,10 @@ import type {
   Isa,
   Kernels,
   KernelsOptions,
+  Later,
+  LaterOptions,
   Region,
+  Tape,
   Verbs,
   WeightsShape,
 } from './kernels.ts';
@@ -20,7 +23,7 @@ type Handle = { readonly backend: unique symbol };
  * Every verb with the backend first and without its shapes, which are described in `shapes` before the call; what it
  * returns (never, to the compiler) is what the verb does.
  */
-type AddonVerbs = Record<keyof Verbs, (handle: Handle, ...values: unknown[]) => never>;
+type AddonVerbs = Record<keyof Verbs | 'play', (handle: Handle, ...values: unknown[]) => never>;
 /** `native/addon.cpp`. */
 type Addon = {
   isas(): Isa[];
@@ -30,6 +33,9 @@ type Addon = {
   /** How far the first byte lies behind a multiple of 64. */
   misalignment(handle: Handle, bytes: Uint8Array): number;
   takeErrors(errorClass: typeof SigmaQuantError): void;
+  /** From here on calls are recorded, until `recorded`, which returns the tape that `play` takes. */
+  record(handle: Handle): void;
+  recorded(handle: Handle): object;
   /** The same on a thread of Node's, as promises. One at a time on each backend. */
   later: AddonVerbs;
 } & AddonVerbs;
@@ -229,6 +235,20 @@ export function createNative(options: KernelsOptions = {}): Kernels {
       'BACKEND_UNAVAILABLE',
       `Expected an instruction set of this processor (${available.join(', ')}) but received ${isa}.`,
     );
+  const { play, ...later } = queued({
+    ...verbsOf(native.later, h),
+    play: (tape: object) => native.later.play(h, tape),
+  } as Verbs) as Later & { play(tape: object, options?: LaterOptions): Promise<void> };
+  const record = (calls: () => void): Tape => {
+    native.record(h);
+    let tape: object;
+    try {
+      calls();
+    } finally {
+      tape = native.recorded(h);
+    }
+    return { play: () => native.play(h, tape), later: (options = {}) => play(tape, options) };
+  };
   return {
     backend: 'native',
     isa,
@@ -237,6 +257,7 @@ export function createNative(options: KernelsOptions = {}): Kernels {
     arena: alignedArena((bytes) => native.misalignment(h, bytes)),
     dispose: () => native.dispose(h),
     ...verbsOf(native, h),
-    later: queued(verbsOf(native.later, h)),
+    later,
+    record,
   };
 }

@@ -19,6 +19,7 @@ export function createReference(): Kernels {
     dispose() {},
     ...verbs,
     later: sliced(verbs),
+    record: null,
   };
 }
 

@@ -124,6 +124,7 @@ export function kernelsOf({ memory, verbs: wasm }: WasmModule, arena: WasmArena,
     },
     fused: false,
     arena,
+    record: null,
     dispose: () => team?.end(),
 
     quantize(x, scale, zeroPoint, low, high, q) {

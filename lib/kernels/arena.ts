@@ -1,0 +1,19 @@
+/**
+ * Memory that the backend can use in place. `epoch` rises whenever older views may have been detached (WASM
+ * memory that grew): take views again from their regions then.
+ */
+export interface Arena {
+  readonly epoch: number;
+  /** 64-byte aligned, zeroed. Throws OUT_OF_MEMORY. */
+  allocate(byteLength: number): Region;
+}
+
+export interface Region {
+  readonly byteLength: number;
+  bytes(byteOffset?: number, length?: number): Uint8Array;
+  int8(byteOffset?: number, length?: number): Int8Array;
+  int32(byteOffset?: number, length?: number): Int32Array;
+  float32(byteOffset?: number, length?: number): Float32Array;
+  /** Gives the memory back; views of it must not be used any more. */
+  release(): void;
+}
