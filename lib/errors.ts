@@ -44,3 +44,8 @@ function describe(value: unknown): string {
   if (typeof value === 'object' && value !== null) return value.constructor?.name ?? 'an object';
   return String(value);
 }
+
+/** Throws MALFORMED_MODEL. */
+export function malformed(message: string, cause?: unknown): never {
+  throw new SigmaQuantError('MALFORMED_MODEL', message, { cause });
+}

@@ -1,5 +1,7 @@
 import { refuse, SigmaQuantError } from '../errors.ts';
-import { type Graph, inferTypes, type StaticType, type Tensor, unsupportedNodes } from '../graph/index.ts';
+import type { Graph, Tensor } from '../graph/graph.ts';
+import { unsupportedNodes } from '../graph/ops.ts';
+import { inferTypes, type StaticType } from '../graph/types.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import type { Quantization, QuantizedLayer } from '../quant/quantizer.ts';
 import type { Compile, CompileOptions, Executor, RunOptions, StepProfile } from './engine.ts';

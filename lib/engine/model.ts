@@ -1,5 +1,6 @@
 import { refuse } from '../errors.ts';
-import { evaluateNode, type Graph, type Node, type Tensor } from '../graph/index.ts';
+import type { Graph, Node, Tensor } from '../graph/graph.ts';
+import { evaluateNode } from '../graph/ops.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import type { Quantization, QuantizedLayer, Quantizer } from '../quant/quantizer.ts';
 import { dequantizeWeights } from '../quant/weights.ts';

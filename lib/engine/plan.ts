@@ -1,6 +1,6 @@
 import { SigmaQuantError } from '../errors.ts';
 import type { Node, Tensor } from '../graph/graph.ts';
-import type { StaticType } from '../graph/index.ts';
+import type { StaticType } from '../graph/types.ts';
 import type { Region } from '../kernels/kernels.ts';
 import type { Quantizer } from '../quant/quantizer.ts';
 import { planMemory } from './memory-plan.ts';

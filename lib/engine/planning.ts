@@ -1,6 +1,6 @@
 import { refuse, SigmaQuantError } from '../errors.ts';
 import type { Graph, Node, Tensor, ValueType } from '../graph/graph.ts';
-import type { StaticType } from '../graph/index.ts';
+import type { StaticType } from '../graph/types.ts';
 import { evaluateStep } from './evaluate-steps.ts';
 import { floatSteps } from './float-steps.ts';
 import { integerSteps } from './integer-steps.ts';

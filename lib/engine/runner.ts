@@ -1,6 +1,6 @@
 import { SigmaQuantError } from '../errors.ts';
 import type { Tensor, TensorData } from '../graph/graph.ts';
-import type { StaticType } from '../graph/index.ts';
+import type { StaticType } from '../graph/types.ts';
 import type { Kernels, Region } from '../kernels/kernels.ts';
 import type { StepProfile } from './engine.ts';
 import type { Model } from './model.ts';

@@ -1,5 +1,5 @@
 import type { Graph, Node, Tensor } from '../graph/graph.ts';
-import type { StaticType } from '../graph/index.ts';
+import type { StaticType } from '../graph/types.ts';
 import { between, type Feeds } from './planning.ts';
 import { sizeOf } from './storage.ts';
 

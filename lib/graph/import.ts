@@ -1,18 +1,18 @@
-import { SigmaQuantError } from '../errors.ts';
+import { malformed, SigmaQuantError } from '../errors.ts';
 import {
   type AttributeProto,
   AttributeProto_AttributeType,
   type ModelProto,
-  malformed,
   type NodeProto,
   readModel,
   type ValueInfoProto,
 } from '../onnx/index.ts';
 import type { Attribute, Dimension, Graph, Node, Port, Tensor } from './graph.ts';
 import { inOrder } from './order.ts';
+import { tensorFromProto } from './protos.ts';
 import { checkConstants, refuseQuantized, widen } from './screening.ts';
 import { simplify } from './simplify.ts';
-import { dtypeOf, tensorFromProto } from './tensors.ts';
+import { dtypeOf } from './tensors.ts';
 
 export interface ImportOptions {
   /** Shapes of inputs whose dimensions the model leaves open, by input name; a named batch keeps its name. */

@@ -3,5 +3,6 @@ export type * from './graph.ts';
 export { type ImportOptions, importGraph } from './import.ts';
 export { layers } from './layers.ts';
 export { evaluateNode, type Form, inferNode, type Known, OPERATORS, unsupportedNodes } from './ops.ts';
-export { sizeOf, tensorFromProto } from './tensors.ts';
+export { tensorFromProto } from './protos.ts';
+export { sizeOf } from './tensors.ts';
 export { inferTypes, inferValues, type StaticType } from './types.ts';

@@ -1,4 +1,4 @@
-import { malformed } from '../onnx/index.ts';
+import { malformed } from '../errors.ts';
 import type { Node, Port, Tensor } from './graph.ts';
 
 /**

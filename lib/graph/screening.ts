@@ -1,5 +1,4 @@
-import { SigmaQuantError } from '../errors.ts';
-import { malformed } from '../onnx/index.ts';
+import { malformed, SigmaQuantError } from '../errors.ts';
 import type { Attribute, Dtype, Graph, Node, Port, Tensor } from './graph.ts';
 import { toFloat32 } from './tensors.ts';
 

@@ -1,5 +1,4 @@
 import { SigmaQuantError } from '../errors.ts';
-import { elementCount, malformed, type TensorProto, TensorProto_DataType } from '../onnx/index.ts';
 import { bfloat16ToNumber, float16ToNumber, numberToBfloat16, numberToFloat16 } from './float16.ts';
 import type { Dtype, FloatTensor, Tensor, TensorData } from './graph.ts';
 
@@ -13,7 +12,23 @@ const DTYPES: readonly (Dtype | undefined)[] = [
   'bfloat16',
 ];
 
-const ARRAYS = {
+/** Types of ONNX that have no tensor here, by TensorProto.DataType; for messages. */
+const OTHER_TYPES: Readonly<Record<number, string>> = {
+  14: 'COMPLEX64',
+  15: 'COMPLEX128',
+  17: 'FLOAT8E4M3FN',
+  18: 'FLOAT8E4M3FNUZ',
+  19: 'FLOAT8E5M2',
+  20: 'FLOAT8E5M2FNUZ',
+  21: 'UINT4',
+  22: 'INT4',
+  23: 'FLOAT4E2M1',
+  24: 'FLOAT8E8M0',
+  25: 'UINT2',
+  26: 'INT2',
+};
+
+export const ARRAYS = {
   float32: Float32Array,
   float64: Float64Array,
   float16: Uint16Array,
@@ -45,10 +60,10 @@ export function sizeOf(shape: readonly number[]): number {
 export function dtypeOf(dataType: number, what: string): Dtype {
   const dtype = DTYPES[dataType];
   if (dtype) return dtype;
-  const name = TensorProto_DataType[dataType] ?? `number ${dataType}`;
+  const name = OTHER_TYPES[dataType];
   throw new SigmaQuantError(
-    dataType in TensorProto_DataType && dataType !== 0 ? 'UNSUPPORTED_MODEL' : 'MALFORMED_MODEL',
-    `Expected a tensor of floats, integers of 8 bits or more, bool or strings for ${what} but received data type ${name}.`,
+    name ? 'UNSUPPORTED_MODEL' : 'MALFORMED_MODEL',
+    `Expected a tensor of floats, integers of 8 bits or more, bool or strings for ${what} but received data type ${name ?? `number ${dataType}`}.`,
   );
 }
 
@@ -105,41 +120,4 @@ function element(dtype: Dtype, value: number): number | bigint | string {
 export function toFloat32(tensor: Tensor): FloatTensor {
   if (tensor.dtype === 'float32') return tensor as FloatTensor;
   return floatTensor(tensor.shape, Float32Array.from(numbers(tensor)));
-}
-
-export function tensorFromProto(proto: TensorProto, what: string): Tensor {
-  const dtype = dtypeOf(proto.dataType, what);
-  const shape = proto.dims.map(Number);
-  const count = elementCount(proto, what);
-  if (dtype === 'string') {
-    const decoder = new TextDecoder();
-    return { dtype, shape, data: proto.stringData.map((bytes) => decoder.decode(bytes)) };
-  }
-  const { rawData } = proto;
-  if (rawData.length > 0) return { dtype, shape, data: viewOf(dtype, rawData, count) };
-  const list: readonly (number | bigint)[] =
-    dtype === 'float32'
-      ? proto.floatData
-      : dtype === 'float64'
-        ? proto.doubleData
-        : dtype === 'int64'
-          ? proto.int64Data
-          : dtype === 'uint64' || dtype === 'uint32'
-            ? proto.uint64Data
-            : proto.int32Data;
-  if (list.length !== count)
-    malformed(
-      `Expected ${count} elements for ${what} of shape [${shape.join(', ')}] but received ${list.length}.`,
-    );
-  const data = zeros(dtype, count) as { [index: number]: number | bigint };
-  const wide = isWide(dtype);
-  for (let i = 0; i < count; i++) data[i] = wide ? BigInt(list[i]) : Number(list[i]);
-  return { dtype, shape, data: data as TensorData };
-}
-
-/** A view of the file's bytes where their alignment allows it, else of a copy. */
-function viewOf(dtype: Exclude<Dtype, 'string'>, bytes: Uint8Array, count: number): TensorData {
-  const type = ARRAYS[dtype];
-  const aligned = bytes.byteOffset % type.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes);
-  return new type(aligned.buffer as ArrayBuffer, aligned.byteOffset, count);
 }

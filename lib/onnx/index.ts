@@ -2,7 +2,6 @@ export * from './generated/onnx_pb.ts';
 export {
   elementBits,
   elementCount,
-  malformed,
   type ReadOptions,
   readModel,
   readTensor,

@@ -1,5 +1,5 @@
 import { fromBinary } from '@bufbuild/protobuf';
-import { SigmaQuantError } from '../errors.ts';
+import { malformed, SigmaQuantError } from '../errors.ts';
 import {
   type AttributeProto,
   type GraphProto,
@@ -32,10 +32,6 @@ const ELEMENT_BITS = [
 export interface ReadOptions {
   /** Bytes at most; 2 GiB by default. */
   largestFile?: number;
-}
-
-export function malformed(message: string, cause?: unknown): never {
-  throw new SigmaQuantError('MALFORMED_MODEL', message, cause === undefined ? undefined : { cause });
 }
 
 /** Bits per element of a TensorProto.DataType, 0 for strings; null for types that IR 13 does not know. */

@@ -1,4 +1,4 @@
-import { malformed } from '../../onnx/index.ts';
+import { malformed } from '../../errors.ts';
 import type { Attribute, Dtype, Graph, Node, Tensor } from '../graph.ts';
 import { numbers } from '../tensors.ts';
 
