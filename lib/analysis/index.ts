@@ -3,4 +3,5 @@ export { calibrate } from './calibrate.ts';
 export { OutputDivergence, type OutputKind, outputKinds } from './outputs.ts';
 export { createPace, type Pace, pause } from './pace.ts';
 export { type ProfileOptions, profile, type QuantizeLayer } from './profile.ts';
+export { SuffixRuns } from './suffix-runs.ts';
 export { weightProfile } from './weight-profile.ts';

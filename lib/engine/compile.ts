@@ -105,7 +105,7 @@ class PlannedExecutor implements Executor {
     const batch = batchOf(this.graph, feeds);
     const count = this.#samplesAtOnce(batch, feeds, fetches);
     if (count === batch || !this.#fits(batch, feeds, into)) return null;
-    const whole = new Map(fetches.map((name) => [name, into?.get(name) ?? this.#room(name, batch)]));
+    const whole = new Map(fetches.map((name) => [name, this.#room(name, batch, into?.get(name))]));
     const parts: Part[] = [];
     for (let first = 0; first < batch; first += count) {
       const some = Math.min(count, batch - first);
@@ -118,9 +118,10 @@ class PlannedExecutor implements Executor {
     return { parts, whole };
   }
 
-  /** An empty tensor for a fetched value. */
-  #room(name: string, batch: number): Tensor {
+  /** Room for a fetched value of a batch, in the caller's array where there is one. */
+  #room(name: string, batch: number, given: Tensor | undefined): Tensor {
     const { shape } = this.#typesOf(batch).get(name)!;
+    if (given) return { ...given, shape };
     const isOutput = this.graph.outputs.some((output) => output.name === name);
     return !isOutput && this.#model.quantizer(name)
       ? { dtype: 'uint8', shape, data: new Uint8Array(sizeOf(shape)) }
@@ -142,13 +143,14 @@ class PlannedExecutor implements Executor {
     return count;
   }
 
-  /** Whether all tensors are as long as they should be; the whole run tells what is wrong with one that is not. */
-  #fits(batch: number, feeds: Feeds, into: ReadonlyMap<string, Tensor> | undefined): boolean {
+  /** Whether all tensors are as they should be; the whole run tells what is wrong with one that is not. */
+  #fits(batch: number, feeds: Feeds, into: Into): boolean {
     const types = this.#typesOf(batch);
-    return [...feeds, ...(into ?? [])].every(([name, { shape, data }]) => {
-      const expected = types.get(name)?.shape;
-      return expected && String(shape) === String(expected) && data.length === sizeOf(expected);
-    });
+    const isLong = ([name, { data }]: [string, Tensor]) =>
+      data.length === sizeOf(types.get(name)?.shape ?? []);
+    const isShaped = ([name, { shape }]: [string, Tensor]) =>
+      String(shape) === String(types.get(name)?.shape);
+    return [...feeds].every(isShaped) && [...feeds, ...(into ?? [])].every(isLong);
   }
 
   #plan(feeds: Feeds, fetches: readonly string[]): Plan {

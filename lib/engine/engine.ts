@@ -29,7 +29,8 @@ export interface Executor {
    * feeds: value name -> tensor, network inputs or any intermediate value (float32; in a quantized executor a
    * quantized value is fed as uint8, or as float32 that is quantized first). Feeds are read in place. All have
    * the same first dimension, the batch.
-   * Returns the fetched values as copies that the caller owns; `into` gives buffers to be filled instead.
+   * Returns the fetched values as copies that the caller owns; `into` gives tensors whose data are filled instead,
+   * whatever shape they say.
    * Quantized values come as uint8, network outputs as float32.
    */
   run(

@@ -1,5 +1,5 @@
 import type { Node } from '../graph/graph.ts';
-import { roundHalfEven } from '../kernels/index.ts';
+import { roundHalfEven } from '../kernels/math.ts';
 import type { Quantizer } from '../quant/quantizer.ts';
 import type { StepMaker } from './float-steps.ts';
 import { clampOf, weightsShape, windowShape } from './geometry.ts';

@@ -1,5 +1,5 @@
-import { nextTask } from '../kernels/index.ts';
 import type { Kernels, LaterOptions, Region } from '../kernels/kernels.ts';
+import { nextTask } from '../kernels/later.ts';
 import { align } from './memory-plan.ts';
 import type { PlanPort, Step } from './plan.ts';
 import { byteLength, type Slot } from './storage.ts';

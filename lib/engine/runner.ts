@@ -191,5 +191,5 @@ function collect({ name, stored, type }: PlanPort, target: Tensor | undefined): 
       `Expected room for ${source.data.length} elements of ${source.dtype} for ${name} but received ${target.data.length} of ${target.dtype}.`,
     );
   (target.data as Float32Array).set(source.data as Float32Array);
-  return target;
+  return { ...source, data: target.data };
 }

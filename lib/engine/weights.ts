@@ -1,6 +1,6 @@
 import { refuse, SigmaQuantError } from '../errors.ts';
-import { roundHalfEven } from '../kernels/index.ts';
 import type { Kernels, Region, WeightsShape } from '../kernels/kernels.ts';
+import { roundHalfEven } from '../kernels/math.ts';
 import type { QuantizedLayer } from '../quant/quantizer.ts';
 import { align } from './memory-plan.ts';
 
@@ -58,6 +58,18 @@ export function packFloat(
   return packed;
 }
 
+/** Packed forms that a layer keeps: one per width that a search may offer. */
+const PACKINGS_LIMIT = 7;
+
+/** One packed form: weights, then biases, then multipliers. */
+interface Packing {
+  region: Region;
+  shape: WeightsShape;
+  size: number;
+  biasAt: number;
+  multipliersAt: number;
+}
+
 /** A layer's packed integers, its int32 bias and what its sums are multiplied by. */
 export interface IntegerWeights {
   shape: WeightsShape;
@@ -87,40 +99,53 @@ export function packIntegers(
       'UNSUPPORTED_OPERATOR',
       `Expected at most ${DEPTH_LIMIT} products per sum for layer ${name} but received ${shape.taps * shape.channels}.`,
     );
-  let region: Region | null = null;
-  let [size, biasAt, multipliersAt] = [0, 0, 0];
+  const packings = new Map<QuantizedLayer, Packing>();
+  let current: Packing;
+  const make = (source: QuantizedLayer): Packing => {
+    checkLayer(name, shape, source);
+    const own = { ...shape, bits: source.bits };
+    const size = kernels.weightsSize(own);
+    const biasAt = align(size);
+    const multipliersAt = biasAt + align(channels * 4);
+    const region = kernels.arena.allocate(multipliersAt + align(channels * 4));
+    kernels.packWeights(source.q, own, region.bytes(0, size));
+    const bias = region.int32(biasAt, channels);
+    const multipliers = region.float32(multipliersAt, channels);
+    for (let n = 0; n < channels; n++) {
+      const unit = fround(fround(inputScale) * source.scales[n]);
+      const rounded = roundHalfEven(source.bias[n] / unit);
+      bias[n] = Math.min(Math.max(rounded, INT32_LOW), INT32_HIGH);
+      multipliers[n] = outputScale === null ? unit : fround(unit / fround(outputScale));
+    }
+    return { region, shape: own, size, biasAt, multipliersAt };
+  };
   const packed: IntegerWeights = {
     shape,
     packed: new Uint8Array(0),
     bias: new Int32Array(0),
     multipliers: new Float32Array(0),
-    pack(replacement) {
-      checkLayer(name, shape, replacement);
-      packed.shape = { ...shape, bits: replacement.bits };
-      size = kernels.weightsSize(packed.shape);
-      biasAt = align(size);
-      multipliersAt = biasAt + align(channels * 4);
-      const bytes = multipliersAt + align(channels * 4);
-      if (!region || region.byteLength < bytes) {
-        region?.release();
-        region = kernels.arena.allocate(bytes);
+    pack(source) {
+      current = packings.get(source) ?? make(source);
+      packings.delete(source);
+      packings.set(source, current); // most recently used last
+      if (packings.size > PACKINGS_LIMIT) {
+        const [oldest, { region }] = packings.entries().next().value!;
+        packings.delete(oldest);
+        region.release();
       }
+      packed.shape = current.shape;
       packed.refresh();
-      kernels.packWeights(replacement.q, packed.shape, packed.packed);
-      packed.refresh(); // packing may have moved the arena
-      for (let n = 0; n < channels; n++) {
-        const unit = fround(fround(inputScale) * replacement.scales[n]);
-        const bias = roundHalfEven(replacement.bias[n] / unit);
-        packed.bias[n] = Math.min(Math.max(bias, INT32_LOW), INT32_HIGH);
-        packed.multipliers[n] = outputScale === null ? unit : fround(unit / fround(outputScale));
-      }
     },
     refresh() {
-      packed.packed = region!.bytes(0, size);
-      packed.bias = region!.int32(biasAt, channels);
-      packed.multipliers = region!.float32(multipliersAt, channels);
+      const { region, size, biasAt, multipliersAt } = current;
+      packed.packed = region.bytes(0, size);
+      packed.bias = region.int32(biasAt, channels);
+      packed.multipliers = region.float32(multipliersAt, channels);
     },
-    release: () => region?.release(),
+    release() {
+      for (const { region } of packings.values()) region.release();
+      packings.clear();
+    },
   };
   packed.pack(layer);
   return packed;

@@ -52,7 +52,7 @@ const run = ({ compiled, memory, control, own, thread, threads, verbs, spins, at
     if (Atomics.add(words, at.done, 1) === threads - 2) Atomics.notify(words, at.done);
   }
 };
-if (typeof require === 'function') run(require('node:worker_threads').workerData);
+if (typeof require === 'function') run(require('worker_threads').workerData);
 else onmessage = ({ data }) => run(data);
 `;
 

@@ -124,6 +124,7 @@ async function run(job: Job): Promise<QuantizeResult> {
   const recovery = timedRecovery(job, calibration, quantizers);
   const profiles = await clock.time('profile', () => profileJob(job, recovery));
   const candidate = await createCandidate(
+    layers,
     quantizers,
     recovery,
     scorer,

@@ -1,10 +1,11 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { WorkOptions } from '../analysis/analysis.ts';
+import { SuffixRuns } from '../analysis/index.ts';
 import type { Batch } from '../data/dataset.ts';
 import type { Executor } from '../engine/engine.ts';
 import { SigmaQuantError } from '../errors.ts';
 import type { Port, Tensor } from '../graph/graph.ts';
-import { exp, log } from '../kernels/index.ts';
+import { Compared, createComparison } from './comparison.ts';
 import { type MetricFunction, type MetricOutput, scoresOf } from './metric.ts';
 import type { Samples } from './samples.ts';
 
@@ -13,8 +14,6 @@ const REFERENCE_BYTES_LIMIT = 256 * 2 ** 20;
 /** Multiply-accumulates of one batch at most, so that an abort is heard within 200 ms. */
 const BATCH_MACS = 1.5e9;
 const BATCH_LIMIT = 64;
-/** Probabilities below this count as this, or one saturated logit would make a mean infinite. */
-const PROBABILITY_FLOOR = 1e-12;
 
 export type MetricName = 'top-1' | 'agreement' | 'sqnr' | 'custom';
 
@@ -38,8 +37,8 @@ export interface Scorer {
   /** Scores of the float network. */
   readonly float: Float64Array;
   readonly samples: number;
-  /** Runs an executor of the same network over the same samples. */
-  score(executor: Executor, work?: WorkOptions): Promise<Score>;
+  /** Runs an executor of the same network over the same samples, or only what changed since `runs` last saw them. */
+  score(source: Executor | SuffixRuns, work?: WorkOptions): Promise<Score>;
 }
 
 export interface ScorerOptions extends WorkOptions {
@@ -52,9 +51,13 @@ export interface ScorerOptions extends WorkOptions {
   sqnr?: boolean;
 }
 
+/** What the float network made of a batch. */
 interface Reference {
-  outputs: MetricOutput[];
+  count: number;
+  labels: Int32Array | null;
   predictions: Int32Array | null;
+  /** Null where memory did not suffice. */
+  outputs: Compared | null;
 }
 
 /** Classes of a network with one output [N, classes]; null for any other. */
@@ -66,100 +69,145 @@ export function classesOf(outputs: readonly Port[]): number | null {
 
 /** Runs the float network once over the samples and keeps what comparisons need. */
 export async function createScorer(float: Executor, options: ScorerOptions): Promise<Scorer> {
-  const { outputs, metric } = options;
-  const names = outputs.map(({ name }) => name);
-  const classes = classesOf(outputs);
-  const name = metricName(options, classes);
-  const references: Reference[] = [];
-  const floatScores: number[] = [];
-  let kept = 0;
+  const scorer = new SampleScorer(float, options);
+  await scorer.begin();
+  return scorer;
+}
 
-  async function* batches(stage: string, work: WorkOptions): AsyncGenerator<[Batch, number]> {
-    const { dataset, select, size } = options.samples;
+class SampleScorer implements Scorer {
+  readonly metric: MetricName;
+  readonly #float: Executor;
+  readonly #options: ScorerOptions;
+  readonly #names: readonly string[];
+  readonly #classes: number | null;
+  readonly #references: Reference[] = [];
+  readonly #floatScores: number[] = [];
+  #kept = 0;
+
+  constructor(float: Executor, options: ScorerOptions) {
+    this.#float = float;
+    this.#options = options;
+    this.#names = options.outputs.map(({ name }) => name);
+    this.#classes = classesOf(options.outputs);
+    this.metric = metricName(options, this.#classes);
+  }
+
+  get float(): Float64Array {
+    return Float64Array.from(this.#floatScores);
+  }
+
+  get samples(): number {
+    return this.#references.reduce((sum, { count }) => sum + count, 0);
+  }
+
+  /** The float network's own turn. */
+  async begin(): Promise<void> {
+    const { samples } = this.#options;
+    for await (const [batch, index] of this.#batches('float', this.#options)) {
+      const produced = this.#outputs(this.#float.run(this.#feeds(batch), this.#names));
+      if (this.metric === 'top-1') checkLabels(batch, this.#classes!, samples.dataset.name);
+      const { count, labels } = batch;
+      const predictions = this.#classes === null ? null : argmax(produced[0], count);
+      const bytes = produced.reduce((sum, { data }) => sum + data.byteLength, 0);
+      const outputs = new Compared(produced, count, this.#classes);
+      const scores = await this.#scores(produced, { count, labels, predictions, outputs });
+      for (let i = 0; i < scores.length; i++) this.#floatScores.push(scores[i]);
+      const keep = this.#kept + bytes <= REFERENCE_BYTES_LIMIT;
+      if (keep) this.#kept += bytes;
+      this.#references[index] = { count, labels, predictions, outputs: keep ? outputs : null };
+    }
+    if (this.#references.length === 0)
+      throw new SigmaQuantError(
+        'DATA_MISMATCH',
+        `Expected at least one sample but received none from ${samples.dataset.name}.`,
+      );
+  }
+
+  async score(source: Executor | SuffixRuns, work: WorkOptions = {}): Promise<Score> {
+    const scores: number[] = [];
+    const total = createComparison(this.#classes);
+    for await (const [batch, index] of this.#needed(source, work)) {
+      const reference = this.#references[index];
+      const feeds = batch && this.#feeds(batch);
+      const produced = this.#outputs(
+        source instanceof SuffixRuns ? source.run(index, feeds) : source.run(feeds!, this.#names),
+      );
+      const needed = reference.outputs !== null || this.metric === 'custom' || this.metric === 'sqnr';
+      const outputs = needed ? (reference.outputs ?? this.#floatAgain(batch!)) : null;
+      const list = await this.#scores(produced, { ...reference, outputs });
+      for (let i = 0; i < list.length; i++) scores.push(list[i]);
+      if (outputs) total.add(outputs, produced);
+    }
+    return { scores: Float64Array.from(scores), ...total.result() };
+  }
+
+  /** The batches; without their samples where nothing needs them. */
+  async *#needed(source: Executor | SuffixRuns, work: WorkOptions): AsyncGenerator<[Batch | null, number]> {
+    const known =
+      source instanceof SuffixRuns &&
+      this.#references.every(({ outputs }, index) => outputs !== null && source.knows(index));
+    if (!known) {
+      yield* this.#batches('evaluate', work);
+      return;
+    }
     let done = 0;
-    let index = 0;
-    const common = {
-      size: options.batch,
-      ...(select ? { select } : {}),
-      ...(work.signal ? { signal: work.signal } : {}),
-    };
-    for await (const batch of dataset.batches(common)) {
+    for (const [index, { count }] of this.#references.entries()) {
       await turn();
       work.signal?.throwIfAborted();
-      yield [batch, index++];
-      done += batch.count;
-      work.onProgress?.(stage, done, size ?? done);
+      yield [null, index];
+      done += count;
+      work.onProgress?.('evaluate', done, this.samples);
     }
   }
 
-  function run(executor: Executor, batch: Batch): MetricOutput[] {
-    const shape = [batch.count, ...options.samples.dataset.shape];
-    const x: Tensor = { dtype: 'float32', shape, data: batch.x };
-    const fetched = executor.run(new Map([[options.input.name, x]]), names);
-    return names.map((output) => {
-      const { shape: of, data } = fetched.get(output)!;
-      return { name: output, shape: of, data: data as Float32Array };
+  async *#batches(stage: string, work: WorkOptions): AsyncGenerator<[Batch, number]> {
+    const { samples, batch: size } = this.#options;
+    const { dataset, select } = samples;
+    const { signal } = work;
+    let done = 0;
+    let index = 0;
+    const options = { size, ...(select ? { select } : {}), ...(signal ? { signal } : {}) };
+    for await (const batch of dataset.batches(options)) {
+      await turn();
+      signal?.throwIfAborted();
+      yield [batch, index++];
+      done += batch.count;
+      work.onProgress?.(stage, done, samples.size ?? done);
+    }
+  }
+
+  #feeds({ count, x }: Batch): Map<string, Tensor> {
+    const { input, samples } = this.#options;
+    const shape = [count, ...samples.dataset.shape];
+    return new Map([[input.name, { dtype: 'float32', shape, data: x }]]);
+  }
+
+  #outputs(fetched: ReadonlyMap<string, Tensor>): MetricOutput[] {
+    return this.#names.map((name) => {
+      const { shape, data } = fetched.get(name)!;
+      return { name, shape, data: data as Float32Array };
     });
   }
 
-  async function scoresFor(
-    batch: Batch,
-    produced: MetricOutput[],
-    reference: Reference,
-  ): Promise<ArrayLike<number>> {
-    if (name === 'custom')
-      return scoresOf(metric!, {
-        count: batch.count,
+  #floatAgain(batch: Batch): Compared {
+    const produced = this.#outputs(this.#float.run(this.#feeds(batch), this.#names));
+    return new Compared(produced, batch.count, this.#classes);
+  }
+
+  async #scores(produced: MetricOutput[], reference: Reference): Promise<ArrayLike<number>> {
+    const { count, labels, outputs } = reference;
+    if (this.metric === 'custom')
+      return scoresOf(this.#options.metric!, {
+        count,
         outputs: produced,
-        reference: reference.outputs,
-        labels: batch.labels,
+        reference: outputs!.outputs,
+        labels,
       });
-    if (name === 'sqnr') return [];
-    const predictions = argmax(produced[0], batch.count);
-    const wanted = name === 'top-1' ? batch.labels! : reference.predictions!;
+    if (this.metric === 'sqnr') return [];
+    const predictions = argmax(produced[0], count);
+    const wanted = this.metric === 'top-1' ? labels! : reference.predictions!;
     return predictions.map((value, index) => (value === wanted[index] ? 1 : 0));
   }
-
-  for await (const [batch, index] of batches('float', options)) {
-    const produced = run(float, batch);
-    if (name === 'top-1') checkLabels(batch, classes!, options.samples.dataset.name);
-    const predictions = classes === null ? null : argmax(produced[0], batch.count);
-    const scores = await scoresFor(batch, produced, { outputs: produced, predictions });
-    for (let i = 0; i < scores.length; i++) floatScores.push(scores[i]);
-    const bytes = produced.reduce((sum, { data }) => sum + data.byteLength, 0);
-    const keep = kept + bytes <= REFERENCE_BYTES_LIMIT;
-    if (keep) kept += bytes;
-    references[index] = { outputs: keep ? produced : [], predictions };
-  }
-  const counted = references.reduce(
-    (sum, { outputs: o, predictions }) => sum + (predictions?.length ?? o[0]?.shape[0] ?? 0),
-    0,
-  );
-  if (references.length === 0)
-    throw new SigmaQuantError(
-      'DATA_MISMATCH',
-      `Expected at least one sample but received none from ${options.samples.dataset.name}.`,
-    );
-
-  return {
-    metric: name,
-    float: Float64Array.from(floatScores),
-    samples: name === 'sqnr' ? counted : floatScores.length,
-    score: async (executor, work = {}) => {
-      const scores: number[] = [];
-      const total = createComparison(classes);
-      for await (const [batch, index] of batches('evaluate', work)) {
-        const produced = run(executor, batch);
-        const { predictions, outputs: stored } = references[index];
-        const needed = stored.length > 0 || name === 'custom' || name === 'sqnr';
-        const reference = stored.length > 0 || !needed ? stored : run(float, batch);
-        const list = await scoresFor(batch, produced, { outputs: reference, predictions });
-        for (let i = 0; i < list.length; i++) scores.push(list[i]);
-        if (needed) total.add(reference, produced, batch.count);
-      }
-      return { scores: Float64Array.from(scores), ...total.result() };
-    },
-  };
 }
 
 function metricName(options: ScorerOptions, classes: number | null): MetricName {
@@ -185,59 +233,4 @@ function argmax({ data }: MetricOutput, rows: number): Int32Array {
     for (let i = 1; i < columns; i++) if (data[row * columns + i] > data[row * columns + best]) best = i;
     return best;
   });
-}
-
-/** Adds up how far outputs are from the float network's. */
-function createComparison(classes: number | null) {
-  let divergence = 0;
-  let rows = 0;
-  let power = 0;
-  let noise = 0;
-  return {
-    add(reference: readonly MetricOutput[], produced: readonly MetricOutput[], count: number): void {
-      reference.forEach(({ data: p }, output) => {
-        const { data: q } = produced[output];
-        for (let i = 0; i < p.length; i++) {
-          power += p[i] * p[i];
-          noise += (p[i] - q[i]) * (p[i] - q[i]);
-        }
-        if (classes !== null) divergence += klRows(p, q, count);
-      });
-      rows += count;
-    },
-    result(): Omit<Score, 'scores'> {
-      const relative = power > 0 ? noise / power : noise === 0 ? 0 : 1;
-      return {
-        divergence: classes !== null ? divergence / Math.max(1, rows) : relative,
-        sqnr: noise === 0 ? SQNR_LIMIT : Math.min(SQNR_LIMIT, -10 * Math.log10(relative)),
-      };
-    },
-  };
-}
-
-/** Stands for outputs that are equal to the last bit; JSON has no Infinity. Decibels. */
-const SQNR_LIMIT = 200;
-
-/** Σ over rows of KL(softmax p ‖ softmax q). */
-function klRows(p: Float32Array, q: Float32Array, rows: number): number {
-  const columns = p.length / rows;
-  const first = new Float64Array(columns);
-  const second = new Float64Array(columns);
-  let sum = 0;
-  for (let row = 0; row < rows; row++) {
-    softmax(p, row * columns, first);
-    softmax(q, row * columns, second);
-    for (let i = 0; i < columns; i++)
-      sum +=
-        first[i] * (log(Math.max(first[i], PROBABILITY_FLOOR)) - log(Math.max(second[i], PROBABILITY_FLOOR)));
-  }
-  return sum;
-}
-
-function softmax(x: Float32Array, offset: number, into: Float64Array): void {
-  let max = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < into.length; i++) max = Math.max(max, x[offset + i]);
-  let total = 0;
-  for (let i = 0; i < into.length; i++) total += into[i] = exp(x[offset + i] - max);
-  for (let i = 0; i < into.length; i++) into[i] /= total;
 }

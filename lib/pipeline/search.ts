@@ -1,7 +1,9 @@
 import type { Measurement, Widths } from '../allocate/allocate.ts';
 import type { WorkOptions } from '../analysis/analysis.ts';
+import { SuffixRuns } from '../analysis/index.ts';
 import type { Executor } from '../engine/engine.ts';
 import { refuse } from '../errors.ts';
+import type { Layer } from '../graph/graph.ts';
 import type { Quantization, QuantizedLayer, Quantizer } from '../quant/quantizer.ts';
 import type { Recovery } from '../recovery/recovery.ts';
 import { paired } from './interval.ts';
@@ -68,7 +70,11 @@ export interface Candidate {
   readonly executor: Executor;
 }
 
+/** Bytes of activations that evaluations may keep for one another. */
+const CACHE_CEILING = 2 ** 30;
+
 export async function createCandidate(
+  networkLayers: readonly Layer[],
   quantizers: ReadonlyMap<string, Quantizer>,
   recovery: Recovery,
   scorer: Scorer,
@@ -81,12 +87,15 @@ export async function createCandidate(
   const scores = new Map<string, Score>();
   for (const [name, { weights }] of first) layers.set(name, await recovery.quantize(name, weights, signal));
   const executor = compileQuantized(quantization);
+  const runs = new SuffixRuns(executor, networkLayers, { samples: scorer.samples, ceiling: CACHE_CEILING });
+  for (const [name, { bits }] of layers) runs.changed(name, bits);
 
   async function become(widths: Widths, abort?: AbortSignal): Promise<void> {
     for (const [name, { weights }] of widths) {
       if (layers.get(name)?.bits === weights) continue;
       layers.set(name, await recovery.quantize(name, weights, abort));
       executor.replaceLayer(name, quantization);
+      runs.changed(name, weights);
     }
   }
 
@@ -99,7 +108,7 @@ export async function createCandidate(
       const known = scores.get(key);
       if (known) return known;
       await become(widths, work.signal);
-      const score = await scorer.score(executor, work);
+      const score = await scorer.score(runs, work);
       scores.set(key, score);
       return score;
     },

@@ -1,0 +1,17 @@
+import { browserHost } from './browser-host.ts';
+import { type Session as LoadedSession, loadSession, type SessionOptions } from './session.ts';
+
+export { type ErrorCode, SigmaQuantError } from '../errors.ts';
+export type { Dtype, Port, Tensor, TensorData } from '../graph/graph.ts';
+export type { BackendName, Isa } from '../kernels/kernels.ts';
+export type { LayerProfile } from './profile.ts';
+export type { AsyncRunOptions, Outputs, RunOptions, SessionOptions } from './session.ts';
+export type { Inputs, InputValue } from './tensors.ts';
+
+export type Session = LoadedSession;
+
+export const Session = {
+  /** As in Node, where a string is a URL relative to the page. */
+  load: (source: string | URL | Uint8Array | ArrayBuffer, options?: SessionOptions): Promise<LoadedSession> =>
+    loadSession(browserHost, source, options),
+};

@@ -1,0 +1,21 @@
+import { nodeHost } from './node-host.ts';
+import { type Session as LoadedSession, loadSession, type SessionOptions } from './session.ts';
+
+export { type ErrorCode, SigmaQuantError } from '../errors.ts';
+export type { Dtype, Port, Tensor, TensorData } from '../graph/graph.ts';
+export type { BackendName, Isa } from '../kernels/kernels.ts';
+export type { LayerProfile } from './profile.ts';
+export type { AsyncRunOptions, Outputs, RunOptions, SessionOptions } from './session.ts';
+export type { Inputs, InputValue } from './tensors.ts';
+
+export type Session = LoadedSession;
+
+export const Session = {
+  /**
+   * A session from a `.sqnt` file: a path, a `file:` or `http(s):` URL, or its bytes. Rejects with INVALID_ARGUMENT,
+   * MALFORMED_MODEL naming the byte, UNSUPPORTED_MODEL (a newer format), UNSUPPORTED_OPERATOR, BACKEND_UNAVAILABLE,
+   * OUT_OF_MEMORY, or `signal.reason`.
+   */
+  load: (source: string | URL | Uint8Array | ArrayBuffer, options?: SessionOptions): Promise<LoadedSession> =>
+    loadSession(nodeHost, source, options),
+};

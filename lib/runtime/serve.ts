@@ -1,0 +1,38 @@
+import { compile, type Executor } from '../engine/index.ts';
+import type { SigmaQuantError } from '../errors.ts';
+import { readSqnt } from '../sqnt/index.ts';
+import type { Host } from './host.ts';
+import { type Answer, buffersOf, type Request } from './remote.ts';
+import { unpackedModel } from './unpack.ts';
+
+/** Answers the requests of a RemoteSession one after another. Returns what takes its messages. */
+export function serve(
+  host: Pick<Host, 'createKernels'>,
+  answer: (message: Answer, transfer: ArrayBuffer[]) => void,
+): (request: unknown) => void {
+  let loaded: Promise<Executor>;
+  let last: Promise<void> = Promise.resolve();
+  const perform = async (request: Request) => {
+    if (request.kind === 'load') {
+      const { bytes, options } = request;
+      loaded = host.createKernels(options).then((kernels) => {
+        const { graph, quantization } = unpackedModel(readSqnt(bytes));
+        return compile(graph, kernels, { quantization });
+      });
+      await loaded;
+      return new Map();
+    }
+    return (await loaded).run(request.feeds, request.fetches);
+  };
+  return (message) => {
+    last = last.then(async () => {
+      try {
+        const tensors = await perform(message as Request);
+        answer({ kind: 'done', tensors }, buffersOf(tensors));
+      } catch (error) {
+        const { code, message: text } = error as SigmaQuantError;
+        answer({ kind: 'failed', code: code ?? 'INTERNAL', message: text ?? String(error) }, []);
+      }
+    });
+  };
+}
