@@ -85,11 +85,11 @@ function readManifest(sections: Omit<Source, 'texts'>): PackedModel {
   const provenance = readProvenance(source);
   const preprocessing = readPreprocessing(source);
   const known = new Set<string>();
-  const inputs = readPorts(source, 'input', (value) => !known.has(value) && known.add(value) !== null);
+  const inputs = readPorts(source, 'input', 0, (value) => !known.has(value) && known.add(value) !== null);
   const constants = readConstants(source, known);
   const { nodes, layers } = readNodes(source, known, constants);
   const named = new Set<string>();
-  const outputs = readPorts(source, 'output', (value) => {
+  const outputs = readPorts(source, 'output', 1, (value) => {
     const fits = known.has(value) && !named.has(value);
     named.add(value);
     return fits;
@@ -110,11 +110,15 @@ function readProvenance(source: Source): PackedProvenance {
   return { tool, version, source: { name, sha256 } };
 }
 
-function readPorts(source: Source, what: string, fits: (name: string) => boolean): PackedPort[] {
+function readPorts(
+  source: Source,
+  what: string,
+  least: number,
+  fits: (name: string) => boolean): PackedPort[] {
   const { manifest } = source;
   const start = manifest.at;
   const count = manifest.countOf(`${what}s`, PORT_BYTES);
-  if (count === 0) malformedAt(start, `at least one ${what}`, 'none');
+  if (count < least) malformedAt(start, `at least one ${what}`, 'none');
   const ports: PackedPort[] = [];
   for (let i = 0; i < count; i++) {
     const at = manifest.at;
