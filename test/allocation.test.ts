@@ -102,7 +102,12 @@ describe('allocation.json', () => {
 });
 
 describe('report.md', () => {
-  const report = markdownReport({ allocation, command: 'sigmaquant quantize tiny.onnx', fileBytes: 1500 });
+  const report = markdownReport({
+    allocation,
+    command: 'sigmaquant quantize tiny.onnx',
+    fileBytes: 1500,
+    sqntBytes: 777,
+  });
 
   it('states the verdict first, and where the judged samples miss the floor', () => {
     const [title, , verdict] = report.split('\n');
@@ -116,6 +121,7 @@ describe('report.md', () => {
 
   it('gives sizes, accuracies, layers, reasons and the command', () => {
     assert.match(report, /\| \*\*this result, packed\*\* +\| +614 \| +15\.3 % \|/);
+    assert.match(report, /\| packed file, `model\.sqnt` +\| +777 \| +19\.4 % \|/);
     assert.match(report, /\| all layers at 8 bits +\| +864 \| +21\.6 % \|/);
     assert.match(
       report,

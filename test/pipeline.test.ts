@@ -59,7 +59,7 @@ describe('pipeline', () => {
   });
   after(() => rmSync(folder, { recursive: true }));
 
-  it('quantizes, writes three files, and reports what they hold', async () => {
+  it('quantizes, writes four files, and reports what they hold', async () => {
     const out = join(folder, 'whole');
     const result = await quantize({ ...base, out });
     assert.equal(result.verdict, 'met');
@@ -94,9 +94,13 @@ describe('pipeline', () => {
     assert.ok(Math.abs(result.accuracy!.drop! - (100 - result.accuracy!.quantized)) < 1e-9);
     assert.ok(result.seconds.total > 0);
 
-    assert.deepEqual(readdirSync(out).sort(), ['allocation.json', 'model.onnx', 'report.md']);
+    assert.deepEqual(readdirSync(out).sort(), ['allocation.json', 'model.onnx', 'model.sqnt', 'report.md']);
     const model = new Uint8Array(readFileSync(result.files!.model));
     assert.deepEqual(model, result.artefacts.model);
+    const packed = new Uint8Array(readFileSync(result.files!.sqnt));
+    assert.deepEqual(packed, result.artefacts.sqnt);
+    assert.equal(packed.length, result.sqntBytes);
+    assert.ok(packed.length > bytes && packed.length < bytes + 4000, `${packed.length} bytes for ${bytes}`);
     const allocation = parseAllocation(readFileSync(result.files!.allocation, 'utf8'));
     assert.deepEqual(
       allocation.layers.map(({ weights }) => weights),
@@ -117,6 +121,7 @@ describe('pipeline', () => {
   it('makes the same artefacts again, with any number of threads', async () => {
     const [one, two] = [await quantize({ ...base, threads: 1 }), await quantize({ ...base, threads: 2 })];
     assert.deepEqual(one.artefacts.model, two.artefacts.model);
+    assert.deepEqual(one.artefacts.sqnt, two.artefacts.sqnt);
     assert.equal(JSON.stringify(one.artefacts.allocation), JSON.stringify(two.artefacts.allocation));
     assert.equal(one.artefacts.report, two.artefacts.report);
     assert.equal(one.files, null);

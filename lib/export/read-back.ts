@@ -107,7 +107,11 @@ function view<T extends ArrayBufferView>(
 
 /** Reads a file back and compares every integer and scale. Throws INTERNAL naming the first that differs. */
 export function checkReadBack(bytes: Uint8Array, written: Quantization): void {
-  const read = quantizationOf(bytes);
+  checkSame(quantizationOf(bytes), written);
+}
+
+/** What was read against what was written: widths, integers, scales and quantizers. Throws as checkReadBack. */
+export function checkSame(read: Quantization, written: Quantization): void {
   for (const [name, layer] of written.layers) {
     const other = read.layers.get(name);
     if (!other) differs(`layer ${name}`);

@@ -9,7 +9,7 @@ import { foldConstants } from './simplify/constants.ts';
 import { linearize } from './simplify/linear.ts';
 import { poolMeans } from './simplify/means.ts';
 import { normalize } from './simplify/normal-form.ts';
-import { inferTypes } from './types.ts';
+import { type Inferred, inferTypes } from './types.ts';
 
 /**
  * Batches for which shapes are inferred to tell what depends on the batch: distinct primes that no other dimension is
@@ -53,11 +53,9 @@ function finished(draft: Draft, { inputs, outputs }: Graph): Graph {
   };
 }
 
-/** Types whose sizes name the batch where they depend on it. */
-export function symbolicTypes(
-  graph: Pick<Graph, 'inputs' | 'nodes' | 'constants' | 'opset' | 'layout'>,
-): Map<string, ValueType> {
-  const [a, b] = PROBES.map((batch) => inferTypes(graph, batch));
+/** Types whose sizes name the batch where they depend on it, from those that `infer` gives for one batch. */
+export function symbolicTypes(graph: Inferred, infer = inferTypes): Map<string, ValueType> {
+  const [a, b] = PROBES.map((batch) => infer(graph, batch));
   const symbol = graph.inputs.flatMap(({ shape }) => shape).find((size) => typeof size === 'string');
   const types = new Map<string, ValueType>();
   for (const [name, { dtype, shape }] of a) {

@@ -11,7 +11,7 @@ export interface StaticType {
 /** Shape arithmetic works on short lists; larger results are left to whoever runs the graph. */
 const LARGEST_KNOWN = 65_536;
 
-type Inferred = Pick<Graph, 'inputs' | 'nodes' | 'constants' | 'opset' | 'layout'>;
+export type Inferred = Pick<Graph, 'inputs' | 'nodes' | 'constants' | 'opset' | 'layout'>;
 
 /**
  * Types of all values, constants left out, for one batch: every named dimension is `batch`. What depends on
@@ -42,7 +42,12 @@ export function inferValues(graph: Inferred, batch: number): Map<string, Known> 
   return values;
 }
 
-function inferredOutputs(graph: Inferred, node: Node, inputs: readonly (Known | null)[]): (Known | null)[] {
+/** Of one node: as inferNode, with the content of small outputs where that of all inputs is known. */
+export function inferredOutputs(
+  graph: Inferred,
+  node: Node,
+  inputs: readonly (Known | null)[],
+): (Known | null)[] {
   const inferred = inferNode(graph, node, inputs);
   const tensors: (Tensor | null)[] = [];
   let size = inferred.reduce((sum, known) => sum + (known ? sizeOf(known.shape) : 0), 0);

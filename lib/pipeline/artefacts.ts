@@ -3,14 +3,17 @@ import type { Allocation, Ceiling, Measurement } from '../allocate/allocate.ts';
 import type { LayerProfile } from '../analysis/analysis.ts';
 import { ALLOCATION_VERSION, type AllocationFile, serializeAllocation } from '../export/allocation.ts';
 import { ortModel } from '../export/ort.ts';
-import { checkReadBack } from '../export/read-back.ts';
+import { checkReadBack, checkSame } from '../export/read-back.ts';
+import { packedModel } from '../export/sqnt.ts';
 import type { Layer } from '../graph/graph.ts';
 import { writeModel } from '../onnx/index.ts';
 import type { Quantization } from '../quant/quantizer.ts';
 import { markdownReport } from '../report/markdown.ts';
+import { unpackedModel } from '../runtime/unpack.ts';
+import { readSqnt, writeSqnt } from '../sqnt/index.ts';
 import { commandOf } from './command.ts';
 import { writeDirectory } from './files.ts';
-import { type OpenedModel, sha256 } from './model.ts';
+import { executable, type OpenedModel, sha256 } from './model.ts';
 import { DEFAULTS, type QuantizeOptions } from './options.ts';
 import { costOf } from './resources.ts';
 import type { AccuracyResult, Artefacts, OutputFiles } from './result.ts';
@@ -19,7 +22,12 @@ import type { Floor } from './search.ts';
 import { toolVersion } from './version.ts';
 import { warningsOf } from './warnings.ts';
 
-const NAMES = { model: 'model.onnx', allocation: 'allocation.json', report: 'report.md' } as const;
+const NAMES = {
+  model: 'model.onnx',
+  sqnt: 'model.sqnt',
+  allocation: 'allocation.json',
+  report: 'report.md',
+} as const;
 export const OUTPUT_NAMES: readonly string[] = Object.values(NAMES);
 /** Stands for infinities and NaN in files: JSON has none. */
 const LARGEST = Number.MAX_VALUE;
@@ -44,7 +52,7 @@ export interface Outcome {
   classes: number | null;
 }
 
-/** Everything that is written, in memory; the exported file has been read back and holds the same integers. */
+/** Everything that is written, in memory; both models have been read back and hold the same integers. */
 export async function makeArtefacts(outcome: Outcome): Promise<Artefacts> {
   const { options, model, quantization } = outcome;
   const preprocessing = options.preprocessing ?? {};
@@ -57,8 +65,26 @@ export async function makeArtefacts(outcome: Outcome): Promise<Artefacts> {
   const bytes = writeModel(ortModel(model.graph, quantization, { opset, metadata }));
   checkReadBack(bytes, quantization);
   const allocation = await allocationOf(outcome, { profile: 'ort', opset, sha256: sha256(bytes) });
-  const report = markdownReport({ allocation, command: commandOf(options), fileBytes: bytes.length });
-  return { model: bytes, allocation, report };
+  const sqnt = packedFile(outcome);
+  const report = markdownReport({
+    allocation,
+    command: commandOf(options),
+    fileBytes: bytes.length,
+    sqntBytes: sqnt.length,
+  });
+  return { model: bytes, sqnt, allocation, report };
+}
+
+/** Opened again as the runtime opens it, and compared. */
+function packedFile({ options, model, quantization }: Outcome): Uint8Array {
+  const { name, sha256: digest } = model;
+  const packed = packedModel(executable(model), quantization, {
+    preprocessing: options.preprocessing ?? {},
+    provenance: { tool: 'sigmaquant', version: toolVersion(), source: { name, sha256: digest } },
+  });
+  const bytes = writeSqnt(packed);
+  checkSame(unpackedModel(readSqnt(bytes)).quantization, quantization);
+  return bytes;
 }
 
 async function allocationOf(
@@ -169,6 +195,7 @@ export function outputFiles(directory: string): OutputFiles {
   return {
     directory,
     model: join(directory, NAMES.model),
+    sqnt: join(directory, NAMES.sqnt),
     allocation: join(directory, NAMES.allocation),
     report: join(directory, NAMES.report),
   };
@@ -177,7 +204,7 @@ export function outputFiles(directory: string): OutputFiles {
 /** All files or none. Throws OUTPUT_EXISTS, INVALID_ARGUMENT where the path cannot be written. */
 export async function writeArtefacts(
   directory: string,
-  { model, allocation, report }: Artefacts,
+  { model, sqnt, allocation, report }: Artefacts,
   force: boolean,
   signal?: AbortSignal,
 ): Promise<void> {
@@ -185,6 +212,7 @@ export async function writeArtefacts(
     directory,
     {
       [NAMES.model]: model,
+      [NAMES.sqnt]: sqnt,
       [NAMES.allocation]: serializeAllocation(allocation),
       [NAMES.report]: report,
     },

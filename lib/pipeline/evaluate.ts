@@ -7,7 +7,7 @@ import { type AllocationFile, parseAllocation } from '../export/allocation.ts';
 import { quantizationOf } from '../export/read-back.ts';
 import { createKernels } from '../kernels/index.ts';
 import type { BackendName, Isa } from '../kernels/kernels.ts';
-import { OUTPUT_NAMES } from './artefacts.ts';
+import { outputFiles } from './artefacts.ts';
 import { readBytes } from './files.ts';
 import { paired } from './interval.ts';
 import { loadMetric, type MetricFunction } from './metric.ts';
@@ -109,7 +109,7 @@ async function openAllocation(
   model: OpenedModel,
 ): Promise<{ allocation: AllocationFile; bytes: Uint8Array }> {
   const folder = await isFolder(path);
-  const file = folder ? join(path, OUTPUT_NAMES[1]) : path;
+  const file = folder ? outputFiles(path).allocation : path;
   const allocation = parseAllocation(Buffer.from(await readBytes(file, 'allocation')).toString('utf8'));
   if (allocation.model.sha256 !== model.sha256)
     throw new SigmaQuantError(

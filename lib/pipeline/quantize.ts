@@ -58,7 +58,7 @@ interface Job {
  * Chooses a width for every layer and makes the quantized network.
  *
  * The search sees calibration and validation samples only; `accuracy` comes from samples that were scored once, after
- * the widths were frozen. With `out` three files are written, all or none. Rejects with `signal.reason` on abort, and
+ * the widths were frozen. With `out` four files are written, all or none. Rejects with `signal.reason` on abort, and
  * with SigmaQuantError: OUTPUT_EXISTS, INVALID_ARGUMENT, MALFORMED_MODEL, UNSUPPORTED_MODEL, UNSUPPORTED_OPERATOR,
  * DATA_MISMATCH, DATA_UNREADABLE, BACKEND_UNAVAILABLE. An unreachable target is a verdict, not an error.
  */
@@ -289,6 +289,7 @@ function summarize(
     floatBytes: allocation.floatBytes,
     weightBytes: allocation.cost['weightBytes'],
     fileBytes: artefacts.model.length,
+    sqntBytes: artefacts.sqnt.length,
     accuracy: allocation.accuracy,
     validation: allocation.validation!,
     verdict: allocation.verdict,

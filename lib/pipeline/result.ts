@@ -44,6 +44,8 @@ export interface Seconds {
 export interface OutputFiles {
   directory: string;
   model: string;
+  /** The packed file. */
+  sqnt: string;
   allocation: string;
   report: string;
 }
@@ -57,6 +59,8 @@ export interface QuantizeSummary {
   weightBytes: number;
   /** Bytes of the exported file. */
   fileBytes: number;
+  /** Bytes of the packed file. */
+  sqntBytes: number;
   /** Judged once, on samples that the search never saw; null without such samples. */
   accuracy: AccuracyResult | null;
   validation: AccuracyResult;
@@ -80,6 +84,8 @@ export interface QuantizeSummary {
 export interface Artefacts {
   /** ONNX, profile `ort`. */
   model: Uint8Array;
+  /** The same network packed to its widths, as docs/sqnt.md describes. */
+  sqnt: Uint8Array;
   allocation: AllocationFile;
   /** Markdown. */
   report: string;

@@ -16,6 +16,8 @@ export interface ReportInput {
   command: string;
   /** Size of the exported file. */
   fileBytes: number;
+  /** Size of the packed file. */
+  sqntBytes: number;
 }
 
 type Accuracy = NonNullable<AllocationFile['accuracy']>;
@@ -36,7 +38,7 @@ export function markdownReport(input: ReportInput): string {
     [
       `# ${allocation.model.name}: quantized to ${significant(allocation.cost['averageBits'] ?? 0)} bits on average`,
       verdict(allocation),
-      size(allocation, input.fileBytes),
+      size(input),
       accuracySection(allocation),
       layerSection(allocation),
       speed(allocation),
@@ -88,7 +90,7 @@ function costText(cost: Readonly<Record<string, number>>): string {
     .join(', ');
 }
 
-function size(allocation: AllocationFile, fileBytes: number): string {
+function size({ allocation, fileBytes, sqntBytes }: ReportInput): string {
   const weightBytes = allocation.cost['weightBytes'];
   const saved = allocation.floatBytes / weightBytes;
   const table = {
@@ -101,6 +103,7 @@ function size(allocation: AllocationFile, fileBytes: number): string {
         share(uniformBytes(allocation, 8), allocation),
       ],
       ['**this result, packed**', whole(weightBytes), share(weightBytes, allocation)],
+      ['packed file, `model.sqnt`', whole(sqntBytes), share(sqntBytes, allocation)],
       ['exported ONNX file', whole(fileBytes), share(fileBytes, allocation)],
     ],
   };
@@ -108,7 +111,7 @@ function size(allocation: AllocationFile, fileBytes: number): string {
     '## Storage',
     `Weights take ${bytes(weightBytes)} instead of ${bytes(allocation.floatBytes)}: ${saved.toFixed(1)} times less. Counted are, for every layer, its weights at their width, and 4 bytes of scale and 4 of bias per output channel.`,
     markdownTable(table),
-    'The exported file stores one byte for each weight whatever its width, since that is what runtimes execute in integers; packed to its widths the network needs the bytes of the third row.',
+    'The exported file stores one byte for each weight whatever its width, since that is what runtimes execute in integers; the packed file stores them at their widths, beside the graph.',
   ].join('\n\n');
 }
 
