@@ -88,7 +88,7 @@ for (const kernels of available) {
         const data = (input.data as Float32Array).subarray(n * 126, (n + 1) * 126);
         const into = { dtype: 'float32' as const, shape: [1, 4], data: new Float32Array(4) };
         const single = one('image', { dtype: 'float32', shape: [1, 3, 7, 6], data });
-        assert.equal(float.run(single, ['logits'], one('logits', into)).get('logits'), into);
+        assert.equal(float.run(single, ['logits'], one('logits', into)).get('logits')!.data, into.data);
         assert.deepEqual(into.data, (logits.data as Float32Array).slice(n * 4, n * 4 + 4));
       }
     });

@@ -1,5 +1,5 @@
+import { malformed } from '../errors.ts';
 import type { Attribute, Node } from '../graph/graph.ts';
-import { malformed } from '../onnx/index.ts';
 
 /** Lists longer than this describe no tensor that could be run. */
 const LONGEST_LIST = 64;

@@ -1,9 +1,8 @@
-import { SigmaQuantError } from '../errors.ts';
+import { malformed, SigmaQuantError } from '../errors.ts';
 import type { Graph, Node, Tensor } from '../graph/graph.ts';
 import { type Known, OPERATORS } from '../graph/ops.ts';
 import { symbolicTypes } from '../graph/simplify.ts';
 import { type Inferred, inferredOutputs, type StaticType } from '../graph/types.ts';
-import { malformed } from '../onnx/index.ts';
 import type { Quantization } from '../quant/quantizer.ts';
 import { dequantizeWeights } from '../quant/weights.ts';
 import type { PackedModel, ShapedLayer } from '../sqnt/index.ts';

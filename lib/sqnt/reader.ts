@@ -114,7 +114,8 @@ function readPorts(
   source: Source,
   what: string,
   least: number,
-  fits: (name: string) => boolean): PackedPort[] {
+  fits: (name: string) => boolean,
+): PackedPort[] {
   const { manifest } = source;
   const start = manifest.at;
   const count = manifest.countOf(`${what}s`, PORT_BYTES);

@@ -1,0 +1,39 @@
+// Bundles dist/runtime: one file each, so that importing it takes milliseconds and a browser needs no bundler. The
+// browser's files never reach what they name of Node's modules; it is left out there.
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const common = {
+  absWorkingDir: root,
+  outdir: join(root, 'dist/runtime'),
+  allowOverwrite: true,
+  bundle: true,
+  format: 'esm',
+  target: 'es2022',
+  minifySyntax: true,
+  minifyWhitespace: true,
+  logLevel: 'warning',
+};
+const withoutNode = {
+  name: 'without-node',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^node:/ }, ({ path }) => ({ path, namespace: 'absent' }));
+    onLoad({ filter: /.*/, namespace: 'absent' }, () => ({ contents: 'export {}', loader: 'js' }));
+  },
+};
+
+await build({
+  ...common,
+  entryPoints: ['lib/runtime/index.ts', 'lib/runtime/worker.ts'],
+  platform: 'node',
+  external: ['node-gyp-build'],
+});
+await build({
+  ...common,
+  entryPoints: ['lib/runtime/browser.ts', 'lib/runtime/browser-worker.ts'],
+  platform: 'browser',
+  minifyIdentifiers: true,
+  plugins: [withoutNode],
+});
