@@ -52,7 +52,8 @@ const run = ({ compiled, memory, control, own, thread, threads, verbs, spins, at
     if (Atomics.add(words, at.done, 1) === threads - 2) Atomics.notify(words, at.done);
   }
 };
-if (typeof require === 'function') run(require('worker_threads').workerData);
+const threads = globalThis.process?.getBuiltinModule?.('worker_threads');
+if (threads) run(threads.workerData);
 else onmessage = ({ data }) => run(data);
 `;
 
