@@ -17,8 +17,16 @@ void pack_depthwise(const int8_t* q, const WeightsShape& s, uint8_t* packed) {
     for (int64_t t = 0; c < s.groups && t < taps; t++) sum += q[c * taps + t];
     memcpy(packed + 4 * c, &sum, 4);
   }
-  const auto value = [=, &s](int64_t i) { return i % padded < s.groups ? q[i % padded * taps + i / padded] : 0; };
-  planes_encode(value, padded * taps, s.bits, packed + depthwise_header(s));
+  const auto some = [=, &s](int64_t at, int64_t n, int8_t* to) {
+    int64_t tap = at / padded, c = at - tap * padded;
+    for (int64_t i = 0; i < n; i++) {
+      to[i] = c < s.groups ? q[c * taps + tap] : 0;
+      if (++c < padded) continue;
+      c = 0;
+      tap++;
+    }
+  };
+  planes_encode(some, padded * taps, s.bits, packed + depthwise_header(s));
 }
 
 /** V vectors of channels of the lines under one line of outputs. */

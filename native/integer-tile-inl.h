@@ -3,11 +3,27 @@
 namespace sq {
 namespace {
 
+/** Dots with a second kind, which is faster and exact wherever weights can be split; see integer-split-inl.h. */
+template <class D>
+constexpr bool HAS_SPLIT = requires { typename D::Split; };
+/** That second kind. */
+template <class D>
+constexpr bool IS_SPLIT = requires(VI x) { D::rest(x, x, x); };
+
+/** What the weights of one position of the depth have too much, for every column of a panel. */
+struct Rest {
+  uint8_t at[4];  // the position; packed weights may lie anywhere
+  int8_t values[NR];
+};
+
 /** What the tiles of one panel share. A row is `lines` lines of `runs` runs of `steps` dots; skips in activations. */
 struct IntegerTile {
   const uint8_t* weights;
   int64_t lines, runs, steps, run_skip, line_skip;
   int32_t drain;        // dots that a narrow sum can hold
+  const Rest* rests;    // of split weights
+  const int64_t* rest_at;  // where their activations lie in a row
+  int32_t rest_count;
   int32_t offset[NR];   // bias and what zero point and carrier add
   int32_t row_offset[FEW_ROWS];  // what stored weights add to each of few rows
   float multipliers[NR];
@@ -154,6 +170,20 @@ struct IntegerSums {
   }
 };
 
+/** What was split off the weights of a panel. */
+template <class D, int R, int V>
+SQ_INLINE void add_rests(VI (&sum)[R][V], const typename D::Activation* a, int64_t lda, const IntegerTile& tile) {
+  for (int32_t i = 0; i < tile.rest_count; i++) {
+    const typename D::Activation* x = a + tile.rest_at[i];
+#pragma GCC unroll 2
+    for (int v = 0; v < V; v++) {
+      const VI rest = bytes_widen(reinterpret_cast<const uint8_t*>(tile.rests[i].values) + v * W, W, true);
+#pragma GCC unroll 12
+      for (int r = 0; r < R; r++) sum[r][v] = D::rest(sum[r][v], rest, vi_set(x[r * lda]));
+    }
+  }
+}
+
 /** lda in activations, ldc in bytes. */
 template <class D, int R, int V>
 void integer_tile(const typename D::Activation* a, int64_t lda, const IntegerTile& tile, uint8_t* out, int64_t ldc) {
@@ -163,6 +193,7 @@ void integer_tile(const typename D::Activation* a, int64_t lda, const IntegerTil
     s.set(tile.offset);
     for (int64_t line = 0; line < tile.lines; line++, s.move(tile.line_skip))
       for (int64_t run = 0; run < tile.runs; run++, s.move(tile.run_skip)) s.dots(tile.steps, w, lda);
+    if constexpr (IS_SPLIT<D>) add_rests<D, R, V>(s.sum, a, lda, tile);
     integer_store_rows(s.sum, tile, out, ldc);
   } else {
     // Narrow sums are drained into wide ones in memory before they could overflow.
@@ -230,6 +261,7 @@ void planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile
   static_assert(D::STEP == 4 || BITS == 8, "a vector of bytes holds four weights of each column");
   constexpr int DRAIN = D::NARROW ? 1 << (7 - BITS) : STEPS;
   const uint8_t* p = tile.weights;
+  [[maybe_unused]] const auto* const rows = a;
   int64_t left = tile.steps;
   int held = 0;
   constexpr bool STORED = TAKES_STORED<D> && BITS < 8;
@@ -282,6 +314,7 @@ void planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile
       step(0, D::weights(w), D::weights(w + WEIGHTS));
     drain();
   }
+  if constexpr (IS_SPLIT<D>) add_rests<D, R, V>(wide, rows, lda, tile);
   integer_store_rows(wide, tile, out, ldc);
 }
 
