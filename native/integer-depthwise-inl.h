@@ -48,9 +48,21 @@ struct Strip {
   int8_t* weights;         // [together][quads][kernel width][UNIT]
   const uint8_t* padding;  // a line of zero points
 
+  /** Pixels of the lines whose whole vectors lie inside the input: what they hold beyond the lanes goes nowhere. */
+  int64_t whole_pixels(const uint8_t* const (&line)[D::STEP], int64_t pixels, int lanes) const {
+    if (lanes == V * W) return pixels;
+    const uint8_t* end = job.a.data + job.a.length;
+    for (int j = 0; j < D::STEP; j++) {
+      if (line[j] == padding) continue;
+      const int64_t room = end - line[j] - V * W, inside = room < 0 ? 0 : room / job.shape.in_channels + 1;
+      if (inside < pixels) pixels = inside;
+    }
+    return pixels;
+  }
+
   /** The lines from line y on, `lanes` channels from `at` on. What no weight meets may be any line. */
   template <bool SIGNED>
-  void copy(const uint8_t* picture, int64_t y, int64_t at, int lanes) const {
+  SQ_APART void copy(const uint8_t* picture, int64_t y, int64_t at, int lanes) const {
     const ConvShape& s = job.shape;
     const int64_t c = s.in_channels, left = s.pad_left < width ? s.pad_left : width;
     const int64_t inside = s.in_width < width - left ? s.in_width : width - left;
@@ -64,13 +76,13 @@ struct Strip {
       }
       A* to = columns + quad * UNIT;
       for (int64_t x = 0; x < left; x++, to += quads * UNIT) fill(to, UNIT, zero);
-      if (lanes == V * W) {
-        for (int64_t x = 0; x < inside; x++, to += quads * UNIT) D::template interleave<SIGNED, V>(line, x * c, to);
-      } else {
+      const int64_t whole = whole_pixels(line, inside, lanes);
+      for (int64_t x = 0; x < whole; x++, to += quads * UNIT) D::template interleave<SIGNED, V>(line, x * c, to);
+      if (whole < inside) {
         uint8_t some[D::STEP][V * W] = {};
         const uint8_t* from[D::STEP];
         for (int j = 0; j < D::STEP; j++) from[j] = some[j];
-        for (int64_t x = 0; x < inside; x++, to += quads * UNIT) {
+        for (int64_t x = whole; x < inside; x++, to += quads * UNIT) {
           for (int j = 0; j < D::STEP; j++)
             for (int i = 0; i < lanes; i++) some[j][i] = line[j][x * c + i];
           D::template interleave<SIGNED, V>(from, 0, to);

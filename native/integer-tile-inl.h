@@ -79,6 +79,11 @@ struct Rounding {
   SQ_INLINE VF limit(VF x) const { return vf_min(vf_max(x, low), high); }
 };
 
+/** The first `columns` bytes of rows `width` apart to places ldc apart. */
+SQ_APART void store_columns(const uint8_t* from, int64_t width, int rows, int columns, uint8_t* out, int64_t ldc) {
+  for (int r = 0; r < rows; r++) copy_bytes(from + r * width, out + r * ldc, columns);
+}
+
 /** V vectors of sums of one row, some of whose columns may not exist, to their place. */
 template <int V>
 SQ_INLINE void integer_store(const VI* sum, const IntegerTile& tile, uint8_t* out) {
@@ -96,7 +101,7 @@ SQ_INLINE void integer_store(const VI* sum, const IntegerTile& tile, uint8_t* ou
     }
     uint8_t bytes[WB];
     vb_store(bytes, Rounding(tile).bytes(scaled, scaled, scaled, scaled));
-    memcpy(out + v * W, bytes, static_cast<size_t>(n));
+    if (n > 0) store_columns(bytes, W, 1, n, out + v * W, 0);
   }
 }
 
@@ -104,12 +109,17 @@ SQ_INLINE void integer_store(const VI* sum, const IntegerTile& tile, uint8_t* ou
 template <int R, int V>
 SQ_INLINE void integer_store_rows(const VI (&sum)[R][V], const IntegerTile& tile, uint8_t* out, int64_t ldc) {
   constexpr int TOGETHER = 4 / V;  // rows that fill a vector of bytes
-  if (tile.kind != Output::BYTES || tile.columns < V * W || R < TOGETHER) {
+  if (tile.kind != Output::BYTES || R < TOGETHER) {
 #pragma GCC unroll 12
     for (int r = 0; r < R; r++) integer_store<V>(sum[r], tile, out + r * ldc);
     return;
   }
   const Rounding rounding(tile);
+  // Where columns are missing, rows go by memory: a call between them would send the sums that are left there too.
+  uint8_t some[R * V * W];
+  const bool whole = tile.columns == V * W;
+  uint8_t* const to = whole ? out : some;
+  const int64_t step = whole ? ldc : V * W;
   const VF first = vf_load(tile.multipliers), last = vf_load(tile.multipliers + (V - 1) * W);
 #pragma GCC unroll 6
   for (int i = 0; i < R; i += TOGETHER) {
@@ -120,10 +130,11 @@ SQ_INLINE void integer_store_rows(const VI (&sum)[R][V], const IntegerTile& tile
 #pragma GCC unroll 4
     for (int j = 0; j < TOGETHER; j++)
       if (V == 2)
-        vb_store_half(out + (r + j) * ldc, bytes, j);
+        vb_store_half(to + (r + j) * step, bytes, j);
       else
-        vb_store_quarter(out + (r + j) * ldc, bytes, j);
+        vb_store_quarter(to + (r + j) * step, bytes, j);
   }
+  if (!whole) store_columns(some, V * W, R, tile.columns, out, ldc);
 }
 
 /** Three rows per pointer: base, base + lda, base + 2 * lda are addresses of one instruction. */

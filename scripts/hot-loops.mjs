@@ -19,6 +19,8 @@ const build = process.argv[2] ?? join(root, 'build');
 const PRODUCT =
   /^(?:\{vex\} )?(vpdpbusd|vpmaddubsw|vpmaddwd|vpdpwssd|vfn?madd\d*[ps][sd]|[us]+dot|[us]?ml[as]l2?|us?mmla|smmla|fmla)$/;
 const BRANCH = /^(j\w+|b|b\.\w+|cbn?z|tbn?z)$/;
+/** What is not followed by the next instruction. */
+const ENDS = /^(jmp|ret|ud2|b|br)$/;
 /** What the inner loops must be found in, by demangled name, and in which instruction sets. */
 const X86 = /^(avx2|avxvnni|avx512vnni)$/;
 const FAMILIES = [
@@ -69,16 +71,36 @@ function functionsOf(object) {
   return functions;
 }
 
+/** Where a branch leads; undefined for what is no branch, or one out of the function. */
+function targetOf({ operation, operands }, indexes) {
+  const target = BRANCH.test(operation) && operands.match(/(?:^|[ ,])(?:0x)?([0-9a-f]+) </);
+  return target ? indexes.get(Number.parseInt(target[1], 16)) : undefined;
+}
+
+/** Whether the lines from `first` on lead to `last` by themselves: rare code after its function jumps back without that. */
+function isLoop(lines, indexes, { first, last }) {
+  const seen = new Set();
+  const open = [first];
+  while (open.length > 0) {
+    const at = open.pop();
+    if (at === last) return true;
+    if (at < first || at > last || seen.has(at)) continue;
+    seen.add(at);
+    const target = targetOf(lines[at], indexes);
+    if (target !== undefined) open.push(target);
+    if (!ENDS.test(lines[at].operation)) open.push(at + 1);
+  }
+  return false;
+}
+
 /** Loops without a loop inside: from the target of a branch back to that branch. */
 function innerLoops({ lines }) {
+  const indexes = new Map(lines.map(({ address }, index) => [address, index]));
   const loops = [];
-  for (const [last, { address, operation, operands }] of lines.entries()) {
-    const target = BRANCH.test(operation) && operands.match(/(?:^|[ ,])(?:0x)?([0-9a-f]+) </);
-    if (!target) continue;
-    const to = Number.parseInt(target[1], 16);
-    if (to > address || to < lines[0].address) continue;
-    const first = lines.findIndex((line) => line.address === to);
-    if (first >= 0) loops.push({ first, last });
+  for (const [last, line] of lines.entries()) {
+    const first = targetOf(line, indexes);
+    if (first !== undefined && first <= last && isLoop(lines, indexes, { first, last }))
+      loops.push({ first, last });
   }
   return loops
     .filter(

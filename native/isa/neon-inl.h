@@ -95,6 +95,21 @@ inline VB vb_xor(VB a, VB b) { return veorq_u8(a, b); }
 inline VB vb_right(VB x, int by) { return x >> static_cast<uint8_t>(by); }
 inline VB vb_left(VB x, int by) { return x << static_cast<uint8_t>(by); }
 
+/** As far as whole vectors reach: out[i] = table[a[i]]; returns how many were done. out may be a. */
+inline int64_t lookup_vectors(const uint8_t* a, int64_t n, const uint8_t* table, uint8_t* out) {
+  const auto quarter = [=](int i) { return vld1q_u8_x4(table + 64 * i); };
+  const uint8x16x4_t first = quarter(0), second = quarter(1), third = quarter(2), fourth = quarter(3);
+  const VB size = vb_set(64);
+  int64_t done = 0;
+  for (; done + WB <= n; done += WB) {
+    VB at = vb_load(a + done), found = vqtbl4q_u8(first, at);  // places beyond a table leave what was found
+    found = vqtbx4q_u8(found, second, at = vb_sub(at, size));
+    found = vqtbx4q_u8(found, third, at = vb_sub(at, size));
+    vb_store(out + done, vqtbx4q_u8(found, fourth, vb_sub(at, size)));
+  }
+  return done;
+}
+
 /** The low bytes of rne(x) for |x| < 2^15, in order; NaN gives 0. */
 inline VB vb_round(const VF (&x)[4]) {
   const auto words = [&](int i) {

@@ -68,6 +68,17 @@ inline void vb_stream(uint8_t* p, VB x) { vb_store(p, x); }
 inline VB vb_add(VB a, VB b) { SQ_LANES(VB, WB, uint8_t(a.v[i] + b.v[i])); }
 /** Of unsigned bytes. */
 inline VB vb_max(VB a, VB b) { SQ_LANES(VB, WB, a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }
+/** As far as whole vectors reach: out[i] = table[a[i]]; returns how many were done. out may be a. */
+inline int64_t lookup_vectors(const uint8_t* a, int64_t n, const uint8_t* table, uint8_t* out) {
+  int64_t done = 0;
+  for (; done + 8 <= n; done += 8) {
+    uint8_t found[8];
+    for (int i = 0; i < 8; i++) found[i] = table[a[done + i]];
+    memcpy(out + done, found, 8);
+  }
+  return done;
+}
+
 /** The low bytes of rne(x) for |x| < 2^15, in order; NaN gives 0. */
 inline VB vb_round(const VF (&x)[4]) {
   VB r;
