@@ -29,7 +29,7 @@ const TURN = 5_000;
 /** Before the first turn, in microseconds: JavaScript and WASM reach their last compiler. */
 const WARM_UP = 60_000;
 const MAX_CALLS = 10_000;
-/** Slow rivals get fewer rounds: no more begin after this many microseconds of both sides. */
+/** Slow rivals get fewer rounds: no more begin after this many microseconds of all sides. */
 const BUDGET = 3_000_000;
 const MIN_ROUNDS = 5;
 /** Milliseconds before each turn with several threads, so that the other side's have stopped spinning. */
@@ -46,14 +46,13 @@ async function warm(contender: Contender): Promise<number> {
   }
 }
 
-/** Microseconds per call of either side, round by round, turn by turn. */
+/** Microseconds per call of every side, round by round, turn by turn. */
 export async function compare(
-  ours: Contender,
-  rival: Contender,
+  contenders: readonly Contender[],
   rounds: number,
   threads: number,
-): Promise<[number[], number[]]> {
-  const sides = [ours, rival].map((side) => ({ side, calls: 0, times: [] as number[] }));
+): Promise<number[][]> {
+  const sides = contenders.map((side) => ({ side, calls: 0, times: [] as number[] }));
   for (const one of sides) one.calls = await warm(one.side);
   for (let round = 0, spent = 0; round < rounds && (spent < BUDGET || round < MIN_ROUNDS); round++) {
     for (const { side, calls, times } of sides) {
@@ -63,7 +62,7 @@ export async function compare(
       spent += perCall * (calls + 1);
     }
   }
-  return [sides[0].times, sides[1].times];
+  return sides.map(({ times }) => times);
 }
 
 /** Share of outputs that differ, and the largest difference relative to the largest of `ours`. */
