@@ -1,10 +1,18 @@
 import { createRequire } from 'node:module';
+import type { Tensor } from '../lib/graph/graph.ts';
+
+/** Float32Array unless taps were added to the model. */
+interface Value {
+  type: string;
+  data: Float32Array;
+  dims: readonly number[];
+}
 
 /** What we use of onnxruntime; its packages are peers that only this folder installs, so their types are not at hand. */
 export interface Session {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
-  run(feeds: object, fetches?: object): Promise<Record<string, { data: Float32Array; dims: number[] }>>;
+  run(feeds: object, fetches?: object): Promise<Record<string, Value>>;
   release(): Promise<void>;
   endProfiling(): void;
 }
@@ -63,6 +71,22 @@ export async function runSession(
   const { Tensor } = runtimeOf('node');
   const outputs = await session.run({ [session.inputNames[0]]: new Tensor('float32', x, dims) });
   return outputs[session.outputNames[0]].data;
+}
+
+/** All outputs for x [count][...shape], whatever their types. */
+export async function runTapped(
+  session: Session,
+  x: Float32Array,
+  dims: readonly number[],
+): Promise<Map<string, Tensor>> {
+  const { Tensor: Made } = runtimeOf('node');
+  const outputs = await session.run({ [session.inputNames[0]]: new Made('float32', x, dims) });
+  return new Map(
+    Object.entries(outputs).map(([name, { type, data, dims: shape }]) => [
+      name,
+      { dtype: type, shape, data } as Tensor,
+    ]),
+  );
 }
 
 /**

@@ -103,6 +103,18 @@ export async function firstSamples(
   throw new Error(`Expected ${count} samples in ${data.name} but it has ${data.size}.`);
 }
 
+/** Samples of a data set, batch by batch, from the beginning each time. */
+export type Batches = () => AsyncIterable<{ x: Float32Array; shape: readonly number[] }>;
+
+/** The first `count` samples that the pair is judged on. */
+export async function evaluationBatches(pair: Pair, count: number, size: number): Promise<Batches> {
+  const data = await openDataset(pair.evaluate, { preprocessing: pair.preprocessing });
+  return async function* batches() {
+    for await (const batch of data.batches({ size, select: (index) => index < count }))
+      yield { x: batch.x, shape: [batch.count, ...data.shape] };
+  };
+}
+
 type Samples = Awaited<ReturnType<typeof firstSamples>>;
 type Kernels = Awaited<ReturnType<typeof createKernels>>;
 

@@ -8,13 +8,13 @@ import { openSession } from '../onnxruntime.ts';
 export interface Optimized {
   /** Of every operator. */
   operators: Record<string, number>;
-  /** Operators whose result is float, beside those that only turn integers into floats. */
+  /** Operators that compute in float; those that only turn integers into floats at their end do not. */
   floatNodes: { name: string; op: string }[];
 }
 
-/** Its first input decides the type of every other operator's result. */
-const QUANTIZERS = new Set(['QuantizeLinear']);
-/** Outputs that its inputs do not name: scale and zero point of the result are the last two of nine. */
+/** Integers in, floats out. */
+const TO_FLOAT = new Set(['DequantizeLinear', 'QGemm']);
+/** With scale and zero point of its result; without them that is float. */
 const QGEMM_INPUTS = 9;
 
 export async function optimizedGraph(model: Uint8Array): Promise<Optimized> {
@@ -36,15 +36,15 @@ function describe(bytes: Uint8Array): Optimized {
   for (const { name, opType: op, input, output } of graph.node) {
     counts.set(op, (counts.get(op) ?? 0) + 1);
     if (isInteger(op, input, integers)) for (const value of output) integers.add(value);
-    else if (op !== 'DequantizeLinear') floatNodes.push({ name, op });
+    else if (!TO_FLOAT.has(op)) floatNodes.push({ name, op });
   }
   const operators = Object.fromEntries([...counts].sort(([a], [b]) => (a < b ? -1 : 1)));
   return { operators, floatNodes };
 }
 
+/** Whether its results are integers; what is none of onnxruntime's integer operators has the type of its first input. */
 function isInteger(op: string, input: readonly string[], integers: ReadonlySet<string>): boolean {
-  if (QUANTIZERS.has(op)) return true;
   if (op === 'QGemm') return input.length === QGEMM_INPUTS && input[QGEMM_INPUTS - 2] !== '';
-  if (op.startsWith('QLinear')) return true;
+  if (op === 'QuantizeLinear' || op.startsWith('QLinear')) return true;
   return op !== 'DequantizeLinear' && integers.has(input[0]);
 }
