@@ -4,6 +4,7 @@ import { int8Model } from './int8-model.ts';
 import { openOurs, openTheirs, type Samples, type Setting } from './networks/contenders.ts';
 import { firstSamples, type Network, openNetwork, sqntBytes } from './networks/network.ts';
 import { optimizedGraph } from './networks/optimized.ts';
+import { speedup } from './networks/peak.ts';
 import { type Row, report, verdict } from './networks/report.ts';
 import { versionOf } from './onnxruntime.ts';
 import { loadPairs } from './pairs.ts';
@@ -81,6 +82,7 @@ async function rowsOf(files: Files, setting: Setting, batch: number): Promise<Ro
   const theirs: Contender[] = [];
   for (const [way, bytes] of rivals)
     theirs.push(await openTheirs(way, bytes, setting, { ...samples, dimension }));
+  const quiet = setting.threads > 1 ? await speedup(setting.backend, setting.threads) : 1;
   const times = await compare([...ours, ...theirs], rounds, setting.threads);
   const milliseconds = times.map((all) => median(all) / 1000);
   const fastest = times.map((all) => Math.min(...all) / 1000);
@@ -99,6 +101,7 @@ async function rowsOf(files: Files, setting: Setting, batch: number): Promise<Ro
         ratio: milliseconds[ours.length + j] / milliseconds[i],
         fastestRatio: fastest[ours.length + j] / fastest[i],
         rounds: times[i].length,
+        speedup: quiet,
         version: versionOf(setting.backend === 'wasm' ? 'web' : 'node'),
         ourFloatNodes: ours[i].floatNodes.length,
         int8FloatNodes: floatNodes,

@@ -5,6 +5,7 @@ import type { Isa, Kernels } from '../lib/kernels/kernels.ts';
 import { int8Model } from './int8-model.ts';
 import type { Samples } from './networks/contenders.ts';
 import { firstSamples, type Network, openNetwork } from './networks/network.ts';
+import { peakOf } from './networks/peak.ts';
 import { ourSteps, type StepTime, theirSteps } from './networks/profiles.ts';
 import { loadPairs } from './pairs.ts';
 import { type Column, markdownTable } from './results.ts';
@@ -14,9 +15,6 @@ import { type Column, markdownTable } from './results.ts';
  * do, beside the same node of onnxruntime's int8 model by its own profiler.
  * `npm --prefix benchmarks run steps -- resnet20 --json`
  */
-const PEAK_ROUNDS = 16_384;
-const PEAK_RUNS = 31;
-
 interface Row {
   node: string;
   op: string;
@@ -51,17 +49,6 @@ const { values: flags, positionals } = parseArgs({
   },
 });
 const [threads, batch, rounds] = [flags.threads, flags.batch, flags.rounds].map(Number);
-
-/** Operations per microsecond on registers. */
-function peakOf(kernels: Kernels, bits: number): number {
-  if (kernels.peak(bits, 16) === 0) return Number.NaN;
-  const rates = Array.from({ length: PEAK_RUNS }, () => {
-    const start = performance.now();
-    const products = kernels.peak(bits, PEAK_ROUNDS);
-    return (2 * products) / ((performance.now() - start) * 1000);
-  });
-  return Math.max(...rates);
-}
 
 function workOf({ node, outChannels, channels, groups }: Layer, network: Network): string {
   const image = network.graph.types.get(node.outputs[0])?.shape.slice(1, -1).join('x') ?? '';

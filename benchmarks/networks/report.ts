@@ -18,6 +18,8 @@ export interface Row {
   /** The same of the fastest rounds, which other work on the machine disturbs least. */
   fastestRatio: number;
   rounds: number;
+  /** Of the threads over one of them, on products in registers alone, just before: less means a busy machine. */
+  speedup: number;
   version: string;
   /** Nodes that run in float in our engine, and in onnxruntime's int8 graph. */
   ourFloatNodes: number;
@@ -64,6 +66,7 @@ const columns: Column<Line>[] = [
   numberColumn('against int8', 2, ({ int8 }) => int8?.ratio ?? Number.NaN),
   numberColumn('against float', 2, ({ float }) => float?.ratio ?? Number.NaN),
   numberColumn('against the better', 2, ({ better }) => better),
+  numberColumn('threads at work', 2, ({ row }) => row.speedup),
   numberColumn('of the fastest rounds', 2, ({ rows }) =>
     Math.min(...rows.map(({ fastestRatio }) => fastestRatio)),
   ),
@@ -79,7 +82,7 @@ export function report(rows: readonly Row[]): string {
     ([key, own]) => `### ${key}\n\n${markdownTable(linesOf(own), columns)}`,
   );
   return [
-    `Ours: ${[...isas].join(', ')}. Rivals: ${[...versions].join(', ')}, its ordinary int8 model (QDQ, s8 weights per channel, u8 activations, every operator fused: ${floatNodes(rows)} float nodes in the graphs that it runs) and the float model. Milliseconds per batch from JavaScript, medians of interleaved rounds after warming up; both sides write into prepared arrays where their interface lets them (onnxruntime-web's does not). As many threads on either side; onnxruntime's spin as it does by default, and before every turn of several threads there are 20 ms for the other side's to fall asleep. ratio = the rival's time over ours.`,
+    `Ours: ${[...isas].join(', ')}. Rivals: ${[...versions].join(', ')}, its ordinary int8 model (QDQ, s8 weights per channel, u8 activations, every operator fused: ${floatNodes(rows)} float nodes in the graphs that it runs) and the float model. Milliseconds per batch from JavaScript, medians of interleaved rounds after warming up; both sides write into prepared arrays where their interface lets them (onnxruntime-web's does not). As many threads on either side; onnxruntime's spin as it does by default, and before every turn of several threads there are 20 ms for the other side's to fall asleep. ratio = the rival's time over ours. Threads at work: how many times the products of one thread they did at once just before; where that is less than there are, the machine was busy.`,
     ...tables,
     verdict(rows),
   ].join('\n\n');
