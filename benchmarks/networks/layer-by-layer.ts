@@ -16,8 +16,18 @@ export interface Comparison {
   integer: boolean;
   results: number;
   differing: number;
-  /** Largest difference: in steps of the quantizer, or of the logits. */
+  /** Largest difference: in steps of the quantizer, or of the logits; and the largest result. */
   most: number;
+  largest: number;
+}
+
+/** What float32 sums of a few hundred terms may lose by their order, of the largest result. */
+const SUM_ORDER = 2 ** -18;
+
+/** Why results differ. Integers have no reason to. */
+export function kindOf({ integer, differing, most, largest }: Omit<Comparison, 'node' | 'op'>): string {
+  if (differing === 0) return '';
+  return !integer && most <= SUM_ORDER * largest ? 'floats summed in another order' : 'unexplained';
 }
 
 export interface LayerByLayer {
@@ -140,10 +150,12 @@ function count(
     results: 0,
     differing: 0,
     most: 0,
+    largest: 0,
   };
   all.set(name, row);
   row.results += a.length;
   for (let i = 0; i < a.length; i++) {
+    row.largest = Math.max(row.largest, Math.abs(b[i]));
     if (a[i] === b[i]) continue;
     row.differing++;
     row.most = Math.max(row.most, Math.abs(a[i] - b[i]));

@@ -1,6 +1,7 @@
 import { createKernels } from '../../lib/kernels/index.ts';
 import type { Kernels } from '../../lib/kernels/kernels.ts';
 import { median } from '../results.ts';
+import { rest } from '../rivals/compare.ts';
 
 /** A few tenths of a millisecond each, as long as a small network. */
 const ROUNDS = 65_536;
@@ -29,6 +30,7 @@ export async function speedup(backend: 'native' | 'wasm', threads: number): Prom
   const medians: number[] = [];
   for (const count of [1, threads]) {
     const kernels = await createKernels({ backend, threads: count });
+    await rest();
     medians.push(median(rates(kernels, 8)));
     kernels.dispose();
   }

@@ -82,7 +82,7 @@ export function report(rows: readonly Row[]): string {
     ([key, own]) => `### ${key}\n\n${markdownTable(linesOf(own), columns)}`,
   );
   return [
-    `Ours: ${[...isas].join(', ')}. Rivals: ${[...versions].join(', ')}, its ordinary int8 model (QDQ, s8 weights per channel, u8 activations, every operator fused: ${floatNodes(rows)} float nodes in the graphs that it runs) and the float model. Milliseconds per batch from JavaScript, medians of interleaved rounds after warming up; both sides write into prepared arrays where their interface lets them (onnxruntime-web's does not). As many threads on either side; onnxruntime's spin as it does by default, and before every turn of several threads there are 20 ms for the other side's to fall asleep. ratio = the rival's time over ours. Threads at work: how many times the products of one thread they did at once just before; where that is less than there are, the machine was busy.`,
+    `Ours: ${[...isas].join(', ')}. Rivals: ${[...versions].join(', ')}, its ordinary int8 model (QDQ, s8 weights per channel, u8 activations, every operator fused: ${floatNodes(rows)} float nodes in the graphs that it runs) and the float model. Milliseconds per batch from JavaScript, medians of interleaved rounds after warming up; both sides write into prepared arrays where their interface lets them (onnxruntime-web's does not). As many threads on either side; onnxruntime's spin as it does by default, for some 36 ms after a run, and before every turn of several threads all is idle again. ratio = the rival's time over ours. Threads at work: how many times the products of one thread they did at once just before; where that is less than there are, the machine was busy.`,
     ...tables,
     verdict(rows),
   ].join('\n\n');
