@@ -81,7 +81,7 @@ async function optimizedOperators(bytes: Uint8Array): Promise<Record<string, num
   const folder = mkdtempSync(join(tmpdir(), 'sigmaquant-agreement-'));
   try {
     const path = join(folder, 'optimized.onnx');
-    await (await openSession(bytes, 1, path)).release();
+    await (await openSession(bytes, 1, { optimized: path })).release();
     const counts: Record<string, number> = {};
     for (const { opType } of readModel(readFileSync(path)).graph!.node)
       counts[opType] = (counts[opType] ?? 0) + 1;
