@@ -124,6 +124,7 @@ for (const pair of loadPairs(flags.pairs, flags.filter)) {
         `${pair.name}, ${setting.backend}, ${setting.threads} threads, batch ${batch}: ${ratios.join(', ')}`,
       );
     }
+  files.network.dispose();
 }
 const body = report(rows);
 if (flags.write)

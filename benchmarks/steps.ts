@@ -168,4 +168,5 @@ for (const pair of loadPairs(flags.pairs, positionals[0])) {
       );
   }
   kernels.dispose();
+  network.dispose();
 }
