@@ -53,13 +53,15 @@ for (const pair of loadPairs(flags.pairs, flags.filter)) {
   sameness.push(...(await sameIntegers(network, flags.allocation, quantization, sides(), batches)));
   for (const { backend, isa, differing, integers } of sameness.filter((row) => row.network === pair.name))
     process.stderr.write(`${pair.name}, ${backend} ${isa}: ${differing} of ${integers} differ\n`);
-  if (!flags.onnxruntime) continue;
-  const kernels = await createKernels();
-  layers.push(await layerByLayer(network, flags.allocation, quantization, kernels, batches));
-  kernels.dispose();
-  const { comparisons } = layers.at(-1)!;
-  const differing = comparisons.reduce((sum, row) => sum + row.differing, 0);
-  process.stderr.write(`${pair.name}, onnxruntime: ${differing} differ\n`);
+  if (flags.onnxruntime) {
+    const kernels = await createKernels();
+    layers.push(await layerByLayer(network, flags.allocation, quantization, kernels, batches));
+    kernels.dispose();
+    const { comparisons } = layers.at(-1)!;
+    const differing = comparisons.reduce((sum, row) => sum + row.differing, 0);
+    process.stderr.write(`${pair.name}, onnxruntime: ${differing} differ\n`);
+  }
+  network.dispose();
 }
 
 const samenessColumns: Column<Sameness>[] = [

@@ -16,6 +16,9 @@ import type { Contender } from './rivals/contender.ts';
  * Whole networks in our runtime beside onnxruntime's int8 and float, turn by turn in one process.
  * `npm --prefix benchmarks run networks -- --json`
  */
+/** Microseconds: the many operators in onnxruntime-web's one module take a while to reach their last compiler. */
+const WASM_WARM_UP = 400_000;
+
 const { values: flags } = parseArgs({
   options: {
     pairs: { type: 'string' },
@@ -83,7 +86,12 @@ async function rowsOf(files: Files, setting: Setting, batch: number): Promise<Ro
   for (const [way, bytes] of rivals)
     theirs.push(await openTheirs(way, bytes, setting, { ...samples, dimension }));
   const quiet = setting.threads > 1 ? await speedup(setting.backend, setting.threads) : 1;
-  const times = await compare([...ours, ...theirs], rounds, setting.threads);
+  const times = await compare(
+    [...ours, ...theirs],
+    rounds,
+    setting.threads,
+    setting.backend === 'wasm' ? WASM_WARM_UP : undefined,
+  );
   const milliseconds = times.map((all) => median(all) / 1000);
   const fastest = times.map((all) => Math.min(...all) / 1000);
   const rows: Row[] = [];
@@ -124,6 +132,7 @@ for (const pair of loadPairs(flags.pairs, flags.filter)) {
         `${pair.name}, ${setting.backend}, ${setting.threads} threads, batch ${batch}: ${ratios.join(', ')}`,
       );
     }
+  files.network.dispose();
 }
 const body = report(rows);
 if (flags.write)

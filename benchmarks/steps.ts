@@ -15,9 +15,14 @@ import { type Column, markdownTable } from './results.ts';
  * do, beside the same node of onnxruntime's int8 model by its own profiler.
  * `npm --prefix benchmarks run steps -- resnet20 --json`
  */
+/** First layers: fewer channels than one step of the products multiplies. */
+const FEW_CHANNELS = 4;
+
 interface Row {
   node: string;
   op: string;
+  /** The operator; of convolutions their kind too. */
+  kind: string;
   /** Kernel, stride, channels, image; empty for what is no layer. */
   work: string;
   bits: number | null;
@@ -60,6 +65,42 @@ function workOf({ node, outChannels, channels, groups }: Layer, network: Network
   return `${kernel}${stride}, ${from} to ${outChannels}, ${image}`;
 }
 
+function kindOf(op: string, layer: Layer | undefined): string {
+  if (!layer || op !== 'Conv') return op;
+  if (layer.groups > 1) return layer.channels === 1 ? 'Conv, depthwise' : 'Conv, grouped';
+  if (layer.channels < FEW_CHANNELS) return 'Conv of few channels';
+  return layer.taps === 1 ? 'Conv 1x1' : 'Conv, larger kernels';
+}
+
+/** All rows of a kind as one, most time first. */
+function byKind(rows: readonly Row[], total: number): Row[] {
+  const kinds = new Map<string, Row[]>();
+  for (const row of rows) kinds.set(row.kind, [...(kinds.get(row.kind) ?? []), row]);
+  const merged = [...kinds].map(([kind, own]): Row => {
+    const sum = (value: (row: Row) => number | null) => own.reduce((all, row) => all + (value(row) ?? 0), 0);
+    const [microseconds, macs, theirs] = [
+      sum((row) => row.microseconds),
+      sum((row) => row.macs),
+      sum((row) => row.theirMicroseconds),
+    ];
+    const atPeak = sum((row) => (row.peakShare === null ? 0 : row.peakShare * row.microseconds));
+    return {
+      ...own[0],
+      node: `${own.length} steps`,
+      op: kind,
+      microseconds,
+      share: microseconds / total,
+      macs,
+      gops: macs > 0 ? (2 * macs) / microseconds / 1000 : null,
+      peakShare: macs > 0 ? atPeak / microseconds : null,
+      bytes: sum((row) => row.bytes),
+      theirMicroseconds: theirs || null,
+      ratio: theirs && microseconds ? theirs / microseconds : null,
+    };
+  });
+  return merged.sort((a, b) => b.microseconds - a.microseconds);
+}
+
 interface Profile {
   rows: Row[];
   /** Microseconds of whole runs without a look at the clock between steps. */
@@ -92,6 +133,7 @@ async function profileOf(network: Network, kernels: Kernels): Promise<Profile> {
     return {
       node: step.node,
       op: step.op,
+      kind: kindOf(step.op, layer),
       work: layer ? workOf(layer, network) : '',
       bits,
       microseconds: step.microseconds,
@@ -110,6 +152,7 @@ async function profileOf(network: Network, kernels: Kernels): Promise<Profile> {
       ({ node, op, microseconds }): Row => ({
         node,
         op: `${op} (onnxruntime only)`,
+        kind: `${op} (onnxruntime only)`,
         work: '',
         bits: null,
         microseconds: 0,
@@ -159,6 +202,13 @@ for (const pair of loadPairs(flags.pairs, positionals[0])) {
     const gops = ((2 * Number(sum((row) => row.macs))) / whole / 1000).toFixed(0);
     console.log(`## ${pair.name}: ${kernels.backend} ${kernels.isa}, ${threads} threads, batch ${batch}\n`);
     console.log(markdownTable(rows, columns));
+    const kinds = byKind(rows, Number(sum((row) => row.microseconds)));
+    console.log(
+      `\n${markdownTable(
+        kinds,
+        columns.filter(({ title }) => !['work', 'bits'].includes(title)),
+      )}`,
+    );
     console.log(
       `\nMedians of ${rounds} runs. Our steps together ${sum((row) => row.microseconds)} us, a whole run ${whole.toFixed(0)} us (${gops} GOPS).`,
     );
@@ -168,4 +218,5 @@ for (const pair of loadPairs(flags.pairs, positionals[0])) {
       );
   }
   kernels.dispose();
+  network.dispose();
 }

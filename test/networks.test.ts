@@ -61,6 +61,8 @@ describe('a network of the test bed', function () {
     network = await openNetwork(pair);
   });
 
+  after(() => network?.dispose());
+
   it('becomes an int8 model whose every operator stands between integers', async () => {
     const { node: nodes, initializer } = readModel(await int8Model(network)).graph!;
     const makers = new Map(nodes.flatMap((node) => node.output.map((name) => [name, node.opType] as const)));

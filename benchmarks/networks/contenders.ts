@@ -1,11 +1,10 @@
 import { Session } from '../../lib/runtime/index.ts';
 import { type Flavour, openSession, preparedRun } from '../onnxruntime.ts';
 import { type Contender, time, timeAwaited } from '../rivals/contender.ts';
+import type { Batch } from './network.ts';
 
 /** What goes in, and the shape of what comes out. */
-export interface Samples {
-  x: Float32Array;
-  shape: readonly number[];
+export interface Samples extends Batch {
   output: readonly number[];
 }
 

@@ -2,12 +2,10 @@ import { readFileSync } from 'node:fs';
 import { calibrate } from '../../lib/analysis/index.ts';
 import { openDataset } from '../../lib/data/index.ts';
 import { compile } from '../../lib/engine/index.ts';
-import { ortModel } from '../../lib/export/ort.ts';
 import { packedModel } from '../../lib/export/sqnt.ts';
 import type { Graph, Layer } from '../../lib/graph/graph.ts';
 import { importGraph, layers as layersOf, toChannelsLast } from '../../lib/graph/index.ts';
-import { createKernels } from '../../lib/kernels/index.ts';
-import { writeModel } from '../../lib/onnx/index.ts';
+import { createKernels, type Kernels } from '../../lib/kernels/index.ts';
 import { sha256 } from '../../lib/pipeline/model.ts';
 import { chooseQuantizers, inputScales, layerChoices } from '../../lib/pipeline/quantization.ts';
 import { toolVersion } from '../../lib/pipeline/version.ts';
@@ -38,6 +36,7 @@ export interface Network {
   readonly statistics: ReadonlyMap<string, RangeStatistics>;
   /** Every layer rounded to nearest, activations at 8 bits or at `activationBits`. */
   quantization(allocation: string, activationBits?: number): Promise<Quantization>;
+  dispose(): void;
 }
 
 /** Calibrates on the pair's own data with our kernels. */
@@ -74,6 +73,7 @@ export async function openNetwork(pair: Pair): Promise<Network> {
       for (const { name } of layers) made.set(name, await recovery.quantize(name, widths.get(name)!));
       return { activations, layers: made };
     },
+    dispose: () => kernels.dispose(),
   };
 }
 
@@ -91,11 +91,14 @@ function widthsOf(network: string, allocation: string, layers: readonly Layer[])
   return widths;
 }
 
-/** The first samples of the pair's calibration data, [count][channels][height][width]. */
-export async function firstSamples(
-  pair: Pair,
-  count: number,
-): Promise<{ x: Float32Array; shape: readonly number[] }> {
+/** Samples as a network takes them, [count][channels][height][width]. */
+export interface Batch {
+  x: Float32Array;
+  shape: readonly number[];
+}
+
+/** The first samples of the pair's calibration data. */
+export async function firstSamples(pair: Pair, count: number): Promise<Batch> {
   const data = await openDataset(pair.calibration, { preprocessing: pair.preprocessing });
   for await (const batch of data.batches({ size: count })) {
     if (batch.count === count) return { x: batch.x, shape: [count, ...data.shape] };
@@ -104,7 +107,7 @@ export async function firstSamples(
 }
 
 /** Samples of a data set, batch by batch, from the beginning each time. */
-export type Batches = () => AsyncIterable<{ x: Float32Array; shape: readonly number[] }>;
+export type Batches = () => AsyncIterable<Batch>;
 
 /** The first `count` samples that the pair is judged on. */
 export async function evaluationBatches(pair: Pair, count: number, size: number): Promise<Batches> {
@@ -115,10 +118,12 @@ export async function evaluationBatches(pair: Pair, count: number, size: number)
   };
 }
 
-type Samples = Awaited<ReturnType<typeof firstSamples>>;
-type Kernels = Awaited<ReturnType<typeof createKernels>>;
-
-async function outputRanges(graph: Graph, { x, shape }: Samples, kernels: Kernels) {
+/** Least and largest of each output over a batch. */
+async function outputRanges(
+  graph: Graph,
+  { x, shape }: Batch,
+  kernels: Kernels,
+): Promise<[string, RangeStatistics][]> {
   const executor = compile(graph, kernels);
   const feeds = new Map([[graph.inputs[0].name, { dtype: 'float32', shape, data: x } as const]]);
   const fetches = graph.outputs.map(({ name }) => name);
@@ -136,9 +141,4 @@ export function sqntBytes({ pair, graph }: Network, quantization: Quantization):
   const source = { name: pair.name, sha256: sha256(readFileSync(pair.model)) };
   const provenance = { tool: 'sigmaquant', version: toolVersion(), source };
   return writeSqnt(packedModel(graph, quantization, { preprocessing: pair.preprocessing, provenance }));
-}
-
-/** The ONNX file that we export. */
-export function exportedBytes({ onnx }: Network, quantization: Quantization): Uint8Array {
-  return writeModel(ortModel(onnx, quantization, { opset: 21, metadata: new Map() }));
 }

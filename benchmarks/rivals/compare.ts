@@ -26,7 +26,7 @@ export interface Row extends Trial {
 
 /** A turn lasts about this long, in microseconds, so that the clock and a single interruption weigh little. */
 const TURN = 5_000;
-/** Before the first turn, in microseconds: JavaScript and WASM reach their last compiler. */
+/** Before the first turn, in microseconds: JavaScript and small WASM modules reach their last compiler. */
 const WARM_UP = 60_000;
 const MAX_CALLS = 10_000;
 /** Slow rivals get fewer rounds: no more begin after this many microseconds of all sides and their rests. */
@@ -53,15 +53,17 @@ export async function rest(): Promise<void> {
   }
 }
 
-/** Calls of one turn, after warming up. */
-async function warm(contender: Contender): Promise<number> {
+/** Calls of one turn, after warming up for so many microseconds and for what compilers still do beside. */
+async function warm(contender: Contender, warmUp: number): Promise<number> {
   let [calls, spent] = [1, 0];
   for (;;) {
     const perCall = Math.max(await contender.run(calls), 1e-3);
     spent += perCall * (calls + 1);
     calls = Math.min(MAX_CALLS, Math.max(1, Math.round(TURN / perCall)));
-    if (spent > WARM_UP) return calls;
+    if (spent > warmUp) break;
   }
+  await rest();
+  return calls;
 }
 
 /** Microseconds per call of every side, round by round, turn by turn. */
@@ -69,9 +71,10 @@ export async function compare(
   contenders: readonly Contender[],
   rounds: number,
   threads: number,
+  warmUp = WARM_UP,
 ): Promise<number[][]> {
   const sides = contenders.map((side) => ({ side, calls: 0, times: [] as number[] }));
-  for (const one of sides) one.calls = await warm(one.side);
+  for (const one of sides) one.calls = await warm(one.side, warmUp);
   for (let round = 0, spent = 0; round < rounds && (spent < BUDGET || round < MIN_ROUNDS); round++) {
     for (const { side, calls, times } of sides) {
       const start = performance.now();
