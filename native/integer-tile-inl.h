@@ -28,8 +28,8 @@ struct IntegerTile {
   int32_t row_offset[FEW_ROWS];  // what stored weights add to each of few rows
   float multipliers[NR];
   Output::Kind kind;
-  int32_t zero_point;
-  float low, high;
+  int32_t zero_point, low, high;
+  bool shrinks;  // multipliers below 1: what they make of a sum is still an int32
   int columns;
 };
 
@@ -42,8 +42,8 @@ inline IntegerTile tile_for(const Output& out) {
   IntegerTile tile;
   tile.kind = out.kind;
   tile.zero_point = out.zero_point;
-  tile.low = static_cast<float>(out.low - out.zero_point);
-  tile.high = static_cast<float>(out.high - out.zero_point);
+  tile.low = out.low;
+  tile.high = out.high;
   return tile;
 }
 
@@ -51,32 +51,46 @@ inline IntegerTile tile_for(const Output& out) {
 inline void set_columns(IntegerTile& tile, const Output& out, const uint8_t* sums, int64_t n, int columns, uint32_t zero,
                         int padded = NR) {
   tile.columns = columns;
+  tile.shrinks = true;
   for (int j = 0; j < padded; j++) {
     const bool real = j < columns;
     int32_t sum;
     memcpy(&sum, sums + 4 * j, 4);
     const uint32_t bias = real && out.bias ? static_cast<uint32_t>(out.bias[n + j]) : 0;
     tile.offset[j] = static_cast<int32_t>(bias - zero * static_cast<uint32_t>(sum));
-    tile.multipliers[j] = real && out.multipliers ? out.multipliers[n + j] : 0;
+    const float multiplier = real && out.multipliers ? out.multipliers[n + j] : 0;
+    tile.multipliers[j] = multiplier;
+    tile.shrinks &= multiplier > -1 && multiplier < 1;
   }
 }
 
-/** rne(min(max(x, low), high)) + zero_point as bytes; the limits are already less the zero point. */
+/**
+ * min(max(rne(x) + zero_point, low), high) as bytes. Counted from low on, saturating is the lower limit; floats are
+ * limited before only where they may lie beyond int32.
+ */
 struct Rounding {
+  bool shrinks;
   VF low, high;
-  VB zero_point;
+  VI zero_point;
+  VB range, start;
 
   explicit Rounding(const IntegerTile& tile)
-      : low(vf_set(tile.low)), high(vf_set(tile.high)), zero_point(vb_set(static_cast<uint8_t>(tile.zero_point))) {}
+      : shrinks(tile.shrinks),
+        low(vf_set(static_cast<float>(tile.low - tile.zero_point))),
+        high(vf_set(static_cast<float>(tile.high - tile.zero_point))),
+        zero_point(vi_set_words(static_cast<int16_t>(tile.zero_point - tile.low))),
+        range(vb_set(static_cast<uint8_t>(tile.high - tile.low))),
+        start(vb_set(static_cast<uint8_t>(tile.low))) {}
 
-  /** Four vectors of sums, one after the other. */
+  /** Four vectors of scaled sums, one after the other. */
   SQ_INLINE VB bytes(VF a, VF b, VF c, VF d) const {
-    const VF limited[4] = {limit(a), limit(b), limit(c), limit(d)};
-    return vb_add(vb_round(limited), zero_point);
+    VF x[4] = {a, b, c, d};
+    if (!shrinks) {
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; i++) x[i] = vf_min(vf_max(x[i], low), high);
+    }
+    return vb_add(vb_min(vb_round_from(x, zero_point), range), start);
   }
-
- private:
-  SQ_INLINE VF limit(VF x) const { return vf_min(vf_max(x, low), high); }
 };
 
 /** The first `columns` bytes of rows `width` apart to places ldc apart. */

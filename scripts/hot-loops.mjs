@@ -19,6 +19,7 @@ const build = process.argv[2] ?? join(root, 'build');
 const PRODUCT =
   /^(?:\{vex\} )?(vpdpbusd|vpmaddubsw|vpmaddwd|vpdpwssd|vfn?madd\d*[ps][sd]|[us]+dot|[us]?ml[as]l2?|us?mmla|smmla|fmla)$/;
 const BRANCH = /^(j\w+|b|b\.\w+|cbn?z|tbn?z)$/;
+const CALL = /^(call|blr?)$/;
 /** What is not followed by the next instruction. */
 const ENDS = /^(jmp|ret|ud2|b|br)$/;
 /** What the inner loops must be found in, by demangled name, and in which instruction sets. */
@@ -93,7 +94,7 @@ function isLoop(lines, indexes, { first, last }) {
   return false;
 }
 
-/** Loops without a loop inside: from the target of a branch back to that branch. */
+/** Loops without a loop or a call inside: from the target of a branch back to that branch. */
 function innerLoops({ lines }) {
   const indexes = new Map(lines.map(({ address }, index) => [address, index]));
   const loops = [];
@@ -109,7 +110,8 @@ function innerLoops({ lines }) {
           (b) => b !== a && b.first >= a.first && b.last <= a.last && b.last - b.first < a.last - a.first,
         ),
     )
-    .map(({ first, last }) => lines.slice(first, last + 1));
+    .map(({ first, last }) => lines.slice(first, last + 1))
+    .filter((loop) => !loop.some(({ operation }) => CALL.test(operation)));
 }
 
 /** A slot of the stack: by the stack pointer, or by the frame pointer where the function has one. */

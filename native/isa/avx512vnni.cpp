@@ -76,6 +76,7 @@ inline VB vb_add(VB a, VB b) { return _mm512_add_epi8(a, b); }
 inline VB vb_sub(VB a, VB b) { return _mm512_sub_epi8(a, b); }
 /** Of unsigned bytes. */
 inline VB vb_max(VB a, VB b) { return _mm512_max_epu8(a, b); }
+inline VB vb_min(VB a, VB b) { return _mm512_min_epu8(a, b); }
 inline VB vb_and(VB a, VB b) { return _mm512_and_si512(a, b); }
 inline VB vb_or(VB a, VB b) { return _mm512_or_si512(a, b); }
 inline VB vb_xor(VB a, VB b) { return _mm512_xor_si512(a, b); }
@@ -136,6 +137,14 @@ inline VB vb_round(const VF (&x)[4]) {
   const VI fours = _mm512_packus_epi16(_mm512_and_si512(a, low), _mm512_and_si512(b, low));
   // Each part of 128 bits holds four bytes of every vector.
   return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), fours);
+}
+inline VI vi_set_words(int16_t x) { return _mm512_set1_epi16(x); }
+/** rne(x) + zero, saturated to unsigned bytes, in order; |x| < 2^31, zero in words. */
+inline VB vb_round_from(const VF (&x)[4], VI zero) {
+  const VI a = _mm512_adds_epi16(_mm512_packs_epi32(_mm512_cvtps_epi32(x[0]), _mm512_cvtps_epi32(x[1])), zero);
+  const VI b = _mm512_adds_epi16(_mm512_packs_epi32(_mm512_cvtps_epi32(x[2]), _mm512_cvtps_epi32(x[3])), zero);
+  const VI order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_permutexvar_epi32(order, _mm512_packus_epi16(a, b));
 }
 /** 2 * W of the bytes: the first or the second half. */
 inline void vb_store_half(uint8_t* p, VB x, int half) {

@@ -74,6 +74,7 @@ inline VB vb_add(VB a, VB b) { return _mm256_add_epi8(a, b); }
 inline VB vb_sub(VB a, VB b) { return _mm256_sub_epi8(a, b); }
 /** Of unsigned bytes. */
 inline VB vb_max(VB a, VB b) { return _mm256_max_epu8(a, b); }
+inline VB vb_min(VB a, VB b) { return _mm256_min_epu8(a, b); }
 inline VB vb_and(VB a, VB b) { return _mm256_and_si256(a, b); }
 inline VB vb_or(VB a, VB b) { return _mm256_or_si256(a, b); }
 inline VB vb_xor(VB a, VB b) { return _mm256_xor_si256(a, b); }
@@ -115,6 +116,13 @@ inline VB vb_round(const VF (&x)[4]) {
   const VI fours = _mm256_packus_epi16(_mm256_and_si256(a, low), _mm256_and_si256(b, low));
   // Each part of 128 bits holds four bytes of every vector.
   return _mm256_permutevar8x32_epi32(fours, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+inline VI vi_set_words(int16_t x) { return _mm256_set1_epi16(x); }
+/** rne(x) + zero, saturated to unsigned bytes, in order; |x| < 2^31, zero in words. */
+inline VB vb_round_from(const VF (&x)[4], VI zero) {
+  const VI a = _mm256_adds_epi16(_mm256_packs_epi32(_mm256_cvtps_epi32(x[0]), _mm256_cvtps_epi32(x[1])), zero);
+  const VI b = _mm256_adds_epi16(_mm256_packs_epi32(_mm256_cvtps_epi32(x[2]), _mm256_cvtps_epi32(x[3])), zero);
+  return _mm256_permutevar8x32_epi32(_mm256_packus_epi16(a, b), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 /** 2 * W of the bytes: the first or the second half. */
 inline void vb_store_half(uint8_t* p, VB x, int half) {
