@@ -74,6 +74,15 @@ async function filesOf(network: Network): Promise<Files> {
   return { network, sqnt, rivals, floatNodes: floatNodes.length };
 }
 
+/** The largest output of each sample. */
+function top1(outputs: ArrayLike<number>, batch: number): number[] {
+  const classes = outputs.length / batch;
+  return Array.from({ length: batch }, (_, sample) => {
+    const own = Array.from({ length: classes }, (_unused, i) => outputs[sample * classes + i]);
+    return own.indexOf(Math.max(...own));
+  });
+}
+
 async function rowsOf(files: Files, setting: Setting, batch: number): Promise<Row[]> {
   const { network, sqnt, rivals, floatNodes } = files;
   const { inputs, outputs } = network.onnx;
@@ -94,6 +103,11 @@ async function rowsOf(files: Files, setting: Setting, batch: number): Promise<Ro
   );
   const milliseconds = times.map((all) => median(all) / 1000);
   const fastest = times.map((all) => Math.min(...all) / 1000);
+  const answers = await Promise.all(
+    [...ours, ...theirs].map(async (side) => top1(await side.output(), batch)),
+  );
+  const float = answers[ours.length + theirs.findIndex(({ way }) => way === 'float')];
+  const agreeing = answers.map((answer) => answer.filter((one, sample) => one === float[sample]).length);
   const rows: Row[] = [];
   for (const [i, allocation] of allocations.entries())
     for (const [j, { way: rival }] of theirs.entries())
@@ -111,6 +125,8 @@ async function rowsOf(files: Files, setting: Setting, batch: number): Promise<Ro
         rounds: times[i].length,
         speedup: quiet,
         version: versionOf(setting.backend === 'wasm' ? 'web' : 'node'),
+        oursAgree: agreeing[i],
+        rivalAgrees: agreeing[ours.length + j],
         ourFloatNodes: ours[i].floatNodes.length,
         int8FloatNodes: floatNodes,
       });

@@ -28,6 +28,8 @@ const row = (network: string, rival: string, oursMs: number, rivalMs: number): R
   rounds: 3,
   speedup: 1.9,
   version: '1.2.3',
+  oursAgree: 1,
+  rivalAgrees: 1,
   ourFloatNodes: 0,
   int8FloatNodes: 0,
 });

@@ -21,6 +21,9 @@ export interface Row {
   /** Of the threads over one of them, on products in registers alone, just before: less means a busy machine. */
   speedup: number;
   version: string;
+  /** Samples of the batch whose top-1 is the float model's. */
+  oursAgree: number;
+  rivalAgrees: number;
   /** Nodes that run in float in our engine, and in onnxruntime's int8 graph. */
   ourFloatNodes: number;
   int8FloatNodes: number;
