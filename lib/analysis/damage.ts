@@ -1,0 +1,56 @@
+/**
+ * When a layer counts as broken. Noise is the squared error of its output on the quantized network's own inputs; what
+ * is due to its widths is the noise of the float weights rounded plainly (nearest, scales of least squared error) to
+ * the same width, on the same inputs, and that of an output rounded to as many levels evenly over its own range.
+ *
+ * A layer breaks where it makes more noise than `excess` times what is due, and so much that less than `sqnr` decibels
+ * are left; or where a single channel of its output does so, by stricter limits, since a few samples say less about it.
+ */
+export const BREAK_RULE = {
+  layer: { excess: 4, sqnr: 20 },
+  channel: { excess: 16, sqnr: 6 },
+} as const;
+
+/** Stands for values that are equal to the last bit; JSON has no Infinity. Decibels. */
+export const SQNR_LIMIT = 200;
+
+/** Sums of squares over values of one channel, or of a whole value. */
+export interface Noise {
+  /** Of what the float layer makes of the same inputs. */
+  signal: number;
+  /** Of what the quantized layer makes instead. */
+  noise: number;
+  /** Noise that its widths explain. */
+  due: number;
+}
+
+/** 10 log10(signal / noise), within ±200; 0 where there is neither. */
+export function sqnrOf(signal: number, noise: number): number {
+  if (noise === 0) return signal === 0 ? 0 : SQNR_LIMIT;
+  if (signal === 0) return -SQNR_LIMIT;
+  return Math.max(-SQNR_LIMIT, Math.min(SQNR_LIMIT, 10 * Math.log10(signal / noise)));
+}
+
+/** Noise of rounding evenly over [low, high] and zero, per value: step² / 12. */
+export function roundingNoise(low: number, high: number, levels: number): number {
+  const step = (Math.max(high, 0) - Math.min(low, 0)) / (levels - 1);
+  return (step * step) / 12;
+}
+
+export function breaks({ signal, noise, due }: Noise, rule: { excess: number; sqnr: number }): boolean {
+  return noise > rule.excess * due && sqnrOf(signal, noise) < rule.sqnr;
+}
+
+/** The channel that is farthest beyond what is due among those that break; -1 where none does. */
+export function brokenChannel(channels: readonly Noise[]): number {
+  let worst = -1;
+  let most = 0;
+  for (const [index, channel] of channels.entries()) {
+    if (!breaks(channel, BREAK_RULE.channel)) continue;
+    const excess = channel.due > 0 ? channel.noise / channel.due : Number.POSITIVE_INFINITY;
+    if (worst >= 0 && excess <= most) continue;
+    worst = index;
+    most = excess;
+  }
+  return worst;
+}

@@ -1,0 +1,137 @@
+import type { Kernels } from '../kernels/kernels.ts';
+import type { Quantizer } from '../quant/quantizer.ts';
+import { type Noise, roundingNoise } from './damage.ts';
+
+/** Bins over the float value's range: as fine as the levels of 7 bits, so that those of 8 do not show as a comb. */
+const BINS = 128;
+/** Added to every bin of both histograms before the divergence, as a share of the number of values. */
+const SMOOTHING = 1e-4;
+
+/** A value for one batch, in the four ways it can be computed; of one length. */
+export interface Versions {
+  /** By the float network. */
+  float: Float32Array;
+  /** By the quantized network, dequantized. */
+  quantized: Float32Array;
+  /** By the float network's layer from what the quantized network feeds it. */
+  own: Float32Array;
+  /** As `own`, with the weights rounded plainly to their width; null where there are none. */
+  rounded: Float32Array | null;
+}
+
+/** What is known of one value after any number of batches; its size does not depend on theirs. */
+export class ValueTally {
+  readonly #kernels: Kernels;
+  readonly #quantizer: Quantizer | null;
+  readonly #into = new Float64Array(6);
+  #counts: { float: Float64Array; quantized: Float64Array; own: Float64Array } | null = null;
+  #bins: readonly [number, number] = [0, 1];
+  count = 0;
+  saturated = 0;
+  /** Power of the float network's value, and noise of the quantized one against it. */
+  endToEnd = { signal: 0, noise: 0 };
+  own = { signal: 0, noise: 0 };
+  readonly floatRange = emptyRange();
+  readonly quantizedRange = emptyRange();
+  readonly ownRange = emptyRange();
+  readonly channels: { signal: Float64Array; noise: Float64Array; rounded: Float64Array };
+
+  /** `channels` is the length of the last axis. */
+  constructor(kernels: Kernels, channels: number, quantizer: Quantizer | null) {
+    this.#kernels = kernels;
+    this.#quantizer = quantizer;
+    const sums = () => new Float64Array(channels);
+    this.channels = { signal: sums(), noise: sums(), rounded: sums() };
+  }
+
+  add(versions: Versions): void {
+    const { float, quantized, own } = versions;
+    const kernels = this.#kernels;
+    this.count += own.length;
+    this.endToEnd.signal += this.#moments(float, this.floatRange);
+    this.#moments(quantized, this.quantizedRange);
+    this.own.signal += this.#moments(own, this.ownRange);
+    this.endToEnd.noise += kernels.squaredError(quantized, float);
+    this.own.noise += kernels.squaredError(quantized, own);
+    this.#histograms(versions);
+    this.#addChannels(versions);
+    if (this.#quantizer) this.saturated += saturated(own, quantized, this.#quantizer);
+  }
+
+  /** KL(float ‖ quantized) in nats of the values' histograms: end to end, and on the layer's own inputs. */
+  divergences(): { own: number; endToEnd: number } {
+    if (!this.#counts) return { own: 0, endToEnd: 0 };
+    const { float, quantized, own } = this.#counts;
+    const smoothing = SMOOTHING * this.count;
+    const to = (counts: Float64Array) => Math.max(0, this.#kernels.divergence(counts, quantized, smoothing));
+    return { own: to(own), endToEnd: to(float) };
+  }
+
+  /** Of the whole value first, then of every channel. */
+  noise(): { whole: Noise; channels: Noise[] } {
+    const { signal, noise, rounded } = this.channels;
+    const perValue = this.#quantizer
+      ? roundingNoise(this.ownRange[0], this.ownRange[1], this.#quantizer.high - this.#quantizer.low + 1)
+      : 0;
+    const each = (perValue * this.count) / signal.length;
+    const channels = [...signal].map((power, c) => ({
+      signal: power,
+      noise: noise[c],
+      due: rounded[c] + each,
+    }));
+    const due = channels.reduce((sum, channel) => sum + channel.due, 0);
+    return { whole: { ...this.own, due }, channels };
+  }
+
+  /** Widens a range; returns the sum of squares. */
+  #moments(x: Float32Array, range: number[]): number {
+    this.#kernels.moments(x, this.#into);
+    range[0] = Math.min(range[0], this.#into[0]);
+    range[1] = Math.max(range[1], this.#into[1]);
+    return this.#into[3];
+  }
+
+  /** Bins lie over the float value's range in the first batch; what lies outside is counted at their ends. */
+  #histograms({ float, quantized, own }: Versions): void {
+    if (!this.#counts) {
+      const [low, high] = this.floatRange;
+      const reach = Math.max(Math.abs(low) * 2 ** -10, 2 ** -60);
+      this.#bins = low < high ? [low, high] : [low - reach, low + reach];
+      const counts = () => new Float64Array(BINS);
+      this.#counts = { float: counts(), quantized: counts(), own: counts() };
+    }
+    const [low, high] = this.#bins;
+    this.#kernels.histogram(float, low, high, this.#counts.float);
+    this.#kernels.histogram(quantized, low, high, this.#counts.quantized);
+    this.#kernels.histogram(own, low, high, this.#counts.own);
+  }
+
+  #addChannels({ quantized, own, rounded }: Versions): void {
+    const sums = this.channels;
+    const width = sums.signal.length;
+    for (let at = 0; at < own.length; at += width)
+      for (let c = 0; c < width; c++) {
+        const value = own[at + c];
+        const error = quantized[at + c] - value;
+        sums.signal[c] += value * value;
+        sums.noise[c] += error * error;
+        if (rounded === null) continue;
+        const expected = rounded[at + c] - value;
+        sums.rounded[c] += expected * expected;
+      }
+  }
+}
+
+const emptyRange = (): number[] => [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+
+/** Values that the float layer puts beyond the quantizer's range, and that stand at its end. */
+function saturated(own: Float32Array, quantized: Float32Array, q: Quantizer): number {
+  const low = Math.fround((q.low - q.zeroPoint) * q.scale);
+  const high = Math.fround((q.high - q.zeroPoint) * q.scale);
+  // Half a step beyond the end still rounds to it.
+  const [below, above] = [low - q.scale / 2, high + q.scale / 2];
+  let count = 0;
+  for (let i = 0; i < own.length; i++)
+    if ((own[i] > above && quantized[i] >= high) || (own[i] < below && quantized[i] <= low)) count++;
+  return count;
+}
