@@ -4,12 +4,17 @@
  * the same width, on the same inputs, and that of an output rounded to as many levels evenly over its own range.
  *
  * A layer breaks where it makes more noise than `excess` times what is due, and so much that less than `sqnr` decibels
- * are left; or where a single channel of its output does so, by stricter limits, since a few samples say less about it.
+ * are left. The same is asked of what saturation alone does, against what rounding the output explains; and of every
+ * channel, by stricter limits, since fewer values speak for it. Exported networks of the test bed (2 to 8 bits) stay
+ * below all three: README of docs/debug.md has the margins.
  */
 export const BREAK_RULE = {
-  layer: { excess: 4, sqnr: 20 },
-  channel: { excess: 16, sqnr: 6 },
+  layer: { excess: 4, sqnr: 25 },
+  saturation: { excess: 4, sqnr: 25 },
+  channel: { excess: 8, sqnr: 6 },
 } as const;
+
+export type BreakKind = keyof typeof BREAK_RULE;
 
 /** Stands for values that are equal to the last bit; JSON has no Infinity. Decibels. */
 export const SQNR_LIMIT = 200;
@@ -37,12 +42,24 @@ export function roundingNoise(low: number, high: number, levels: number): number
   return (step * step) / 12;
 }
 
-export function breaks({ signal, noise, due }: Noise, rule: { excess: number; sqnr: number }): boolean {
+/** By which of the rules a layer breaks, the most telling first; null where it does not. */
+export function breakOf(
+  whole: Noise,
+  saturation: Noise,
+  channels: readonly Noise[],
+): { by: BreakKind; channel: number | null } | null {
+  if (breaks(saturation, BREAK_RULE.saturation)) return { by: 'saturation', channel: null };
+  if (breaks(whole, BREAK_RULE.layer)) return { by: 'layer', channel: null };
+  const channel = brokenChannel(channels);
+  return channel < 0 ? null : { by: 'channel', channel };
+}
+
+function breaks({ signal, noise, due }: Noise, rule: { excess: number; sqnr: number }): boolean {
   return noise > rule.excess * due && sqnrOf(signal, noise) < rule.sqnr;
 }
 
 /** The channel that is farthest beyond what is due among those that break; -1 where none does. */
-export function brokenChannel(channels: readonly Noise[]): number {
+function brokenChannel(channels: readonly Noise[]): number {
   let worst = -1;
   let most = 0;
   for (const [index, channel] of channels.entries()) {

@@ -5,7 +5,7 @@ import type { Graph, Tensor } from '../graph/graph.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import { dequantizeWeights, leastScale, roundWeights } from '../quant/weights.ts';
 import type { WorkOptions } from './analysis.ts';
-import { BREAK_RULE, breaks, brokenChannel, sqnrOf } from './damage.ts';
+import { type BreakKind, breakOf, sqnrOf } from './damage.ts';
 import { type FedBatch, feedBatches, repeatedRun } from './feeds.ts';
 import { OutputTally } from './output-tally.ts';
 import { outputKinds } from './outputs.ts';
@@ -43,8 +43,9 @@ export interface LayerDamage {
   quantizedRange: [number, number];
   /** Share of the values that lay beyond the output quantizer's range and were moved to its end, 0..1. */
   saturation: number;
-  /** See BREAK_RULE; the channel, where a single one breaks. */
-  breaks: 'layer' | 'channel' | null;
+  /** See BREAK_RULE. */
+  breaks: BreakKind | null;
+  /** Where it is a single channel that breaks. */
   channel: number | null;
 }
 
@@ -238,10 +239,9 @@ function layerDamage(
       'DATA_MISMATCH',
       `Expected finite values for "${float}" but received values from ${floatRange[0]} to ${floatRange[1]} in the float network and from ${quantizedRange[0]} to ${quantizedRange[1]} in the quantized one.`,
     );
-  const { whole, channels } = tally.noise();
+  const { whole, saturation, channels } = tally.noise();
   const divergences = tally.divergences();
-  const channel = layer ? brokenChannel(channels) : -1;
-  const isBroken = breaks(whole, BREAK_RULE.layer);
+  const broken = breakOf(whole, saturation, layer ? channels : []);
   return {
     name,
     op,
@@ -255,8 +255,8 @@ function layerDamage(
     endToEnd: { sqnr: sqnrOf(endToEnd.signal, endToEnd.noise), divergence: divergences.endToEnd },
     floatRange,
     quantizedRange,
-    saturation: tally.count > 0 ? tally.saturated / tally.count : 0,
-    breaks: isBroken ? 'layer' : channel >= 0 ? 'channel' : null,
-    channel: !isBroken && channel >= 0 ? channel : null,
+    saturation: tally.count > 0 ? tally.saturated.count / tally.count : 0,
+    breaks: broken?.by ?? null,
+    channel: broken?.channel ?? null,
   };
 }

@@ -27,7 +27,8 @@ export class ValueTally {
   #counts: { float: Float64Array; quantized: Float64Array; own: Float64Array } | null = null;
   #bins: readonly [number, number] = [0, 1];
   count = 0;
-  saturated = 0;
+  /** Values that the output quantizer moved to its ends, and the squared error of that alone. */
+  saturated = { count: 0, noise: 0 };
   /** Power of the float network's value, and noise of the quantized one against it. */
   endToEnd = { signal: 0, noise: 0 };
   own = { signal: 0, noise: 0 };
@@ -55,7 +56,7 @@ export class ValueTally {
     this.own.noise += kernels.squaredError(quantized, own);
     this.#histograms(versions);
     this.#addChannels(versions);
-    if (this.#quantizer) this.saturated += saturated(own, quantized, this.#quantizer);
+    if (this.#quantizer) this.#addSaturated(versions, this.#quantizer);
   }
 
   /** KL(float ‖ quantized) in nats of the values' histograms: end to end, and on the layer's own inputs. */
@@ -67,20 +68,28 @@ export class ValueTally {
     return { own: to(own), endToEnd: to(float) };
   }
 
-  /** Of the whole value first, then of every channel. */
-  noise(): { whole: Noise; channels: Noise[] } {
+  /** Of the whole value; of it what saturation does, against what rounding the output explains; of every channel. */
+  noise(): { whole: Noise; saturation: Noise; channels: Noise[] } {
     const { signal, noise, rounded } = this.channels;
-    const perValue = this.#quantizer
-      ? roundingNoise(this.ownRange[0], this.ownRange[1], this.#quantizer.high - this.#quantizer.low + 1)
-      : 0;
-    const each = (perValue * this.count) / signal.length;
-    const channels = [...signal].map((power, c) => ({
+    const rounding = this.#rounding();
+    const channels = Array.from(signal, (power, c) => ({
       signal: power,
       noise: noise[c],
-      due: rounded[c] + each,
+      due: rounded[c] + rounding / signal.length,
     }));
     const due = channels.reduce((sum, channel) => sum + channel.due, 0);
-    return { whole: { ...this.own, due }, channels };
+    return {
+      whole: { ...this.own, due },
+      saturation: { signal: this.own.signal, noise: this.saturated.noise, due: rounding },
+      channels,
+    };
+  }
+
+  /** Noise of an output of as many levels, evenly over its own range. */
+  #rounding(): number {
+    if (!this.#quantizer) return 0;
+    const { low, high } = this.#quantizer;
+    return this.count * roundingNoise(this.ownRange[0], this.ownRange[1], high - low + 1);
   }
 
   /** Widens a range; returns the sum of squares. */
@@ -106,6 +115,21 @@ export class ValueTally {
     this.#kernels.histogram(own, low, high, this.#counts.own);
   }
 
+  /** Values that the float layer puts beyond the quantizer's range, and that stand at its end. */
+  #addSaturated({ own, quantized }: Versions, { scale, zeroPoint, low, high }: Quantizer): void {
+    const [least, most] = [low, high].map((level) => Math.fround((level - zeroPoint) * scale));
+    // Half a step beyond the end still rounds to it.
+    const [below, above] = [least - scale / 2, most + scale / 2];
+    for (let i = 0; i < own.length; i++) {
+      const value = own[i];
+      if (value <= above && value >= below) continue;
+      const end = value > above ? most : least;
+      if (value > above ? quantized[i] < end : quantized[i] > end) continue;
+      this.saturated.count++;
+      this.saturated.noise += (value - end) * (value - end);
+    }
+  }
+
   #addChannels({ quantized, own, rounded }: Versions): void {
     const sums = this.channels;
     const width = sums.signal.length;
@@ -123,15 +147,3 @@ export class ValueTally {
 }
 
 const emptyRange = (): number[] => [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-
-/** Values that the float layer puts beyond the quantizer's range, and that stand at its end. */
-function saturated(own: Float32Array, quantized: Float32Array, q: Quantizer): number {
-  const low = Math.fround((q.low - q.zeroPoint) * q.scale);
-  const high = Math.fround((q.high - q.zeroPoint) * q.scale);
-  // Half a step beyond the end still rounds to it.
-  const [below, above] = [low - q.scale / 2, high + q.scale / 2];
-  let count = 0;
-  for (let i = 0; i < own.length; i++)
-    if ((own[i] > above && quantized[i] >= high) || (own[i] < below && quantized[i] <= low)) count++;
-  return count;
-}

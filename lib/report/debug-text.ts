@@ -86,16 +86,19 @@ function range([low, high]: readonly [number, number]): string {
 
 function mark({ breaks, channel }: LayerDamage): string {
   if (breaks === null) return '';
-  return breaks === 'layer' ? '<- breaks' : `<- channel ${channel} breaks`;
+  return breaks === 'channel' ? `<- channel ${channel} breaks` : '<- breaks';
 }
 
 /** One sentence on where the network goes wrong first. */
 export function breakSentence({ layers, firstBreak }: Pick<DebugReport, 'layers' | 'firstBreak'>): string {
   const first = layers.find(({ name, breaks }) => name === firstBreak && breaks !== null);
   if (!first) return 'No layer breaks: each makes about the noise that its widths explain.';
-  const { name, op, own, channel } = first;
-  if (channel !== null) return `First to break: ${name} (${op}), in channel ${channel} of its output alone.`;
-  return `First to break: ${name} (${op}), ${decibels(own.sqnr)} dB on its own inputs where its widths explain ${decibels(own.due)} dB.`;
+  const { name, op, own, channel, breaks, saturation } = first;
+  const where = `First to break: ${name} (${op})`;
+  if (breaks === 'channel') return `${where}, in channel ${channel} of its output alone.`;
+  if (breaks === 'saturation')
+    return `${where}, whose output quantizer saturates ${percent(100 * saturation)} of the values.`;
+  return `${where}, ${decibels(own.sqnr)} dB on its own inputs where its widths explain ${decibels(own.due)} dB.`;
 }
 
 function unmatchedLines({ float, quantized }: DebugReport['unmatched']): string[] {
