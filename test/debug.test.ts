@@ -3,13 +3,17 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DAMAGES, damaged, quantizedLayers } from '../benchmarks/damages.ts';
+import type { Dataset } from '../lib/data/index.ts';
 import { compile, quantizerOf } from '../lib/engine/index.ts';
 import { readQdq } from '../lib/export/qdq.ts';
 import { importGraph, type Tensor, toChannelsLast } from '../lib/graph/index.ts';
 import { type DebugResult, debug, quantize } from '../lib/index.ts';
 import { createKernels } from '../lib/kernels/index.ts';
+import { debugText } from '../lib/report/debug-text.ts';
 import { unpackedModel } from '../lib/runtime/unpack.ts';
 import { readSqnt } from '../lib/sqnt/index.ts';
+import { evaluateGraph } from './models/build.ts';
+import { type ForeignOptions, floatModel, qdqModel } from './models/foreign.ts';
 import { sigmaquant } from './support/command.ts';
 import { imageBytes, SAMPLE, tinyModel, writeImages } from './support/network.ts';
 
@@ -180,7 +184,94 @@ function close(a: number, b: number, tolerance = 1e-3): void {
   assert.ok(Math.abs(a - b) <= tolerance * Math.max(1, Math.abs(b)), `${a}, ${b}`);
 }
 
+describe('debug of files of other tools', () => {
+  const images: Tensor = {
+    dtype: 'float32',
+    shape: [COUNT, 3, 6, 6],
+    data: Float32Array.from(imageBytes(COUNT, 5).subarray(0, COUNT * 108), (value) => value * SCALE - 1),
+  };
+  const foreign = (options: ForeignOptions = {}) =>
+    debug({
+      float: { name: 'float', bytes: floatModel() },
+      quantized: { name: 'qdq', bytes: qdqModel(images, options) },
+      data: inMemory(images),
+    });
+  const NAMES = ['image', 'first', 'second', 'pooled', 'head'];
+
+  for (const activations of ['int8', 'uint8', 'uint16'] as const)
+    for (const weights of ['float', 'integers'] as const)
+      it(`pairs layers through fused batch-norm and other names: ${activations}, weights as ${weights}`, async () => {
+        const result = await foreign({ activations, weights });
+        assert.deepEqual(
+          result.layers.map(({ name }) => name),
+          NAMES,
+        );
+        assert.deepEqual(result.unmatched, { float: [], quantized: [] });
+        assert.equal(result.firstBreak, null);
+        for (const { name, own } of result.layers) assert.ok(own.sqnr > 30, `${name}: ${own.sqnr}`);
+        assert.ok(result.outputs[0].sqnr > 30);
+        assert.equal(row(result, 'first').weightBits, 8);
+        assert.equal(row(result, 'first').outputBits, activations === 'uint16' ? null : 8);
+      });
+
+  it('runs the file as it is written', async () => {
+    const bytes = qdqModel(images);
+    const { graph, activations } = readQdq(bytes);
+    assert.deepEqual([...activations.keys()], ['image', 'activated', 'second_out', 'pooled', 'logits']);
+    assert.ok(!graph.nodes.some(({ op }) => /Quantize/.test(op)));
+    const kernels = await createKernels({ backend: 'reference' });
+    const executor = compile(graph, kernels, { quantization: { activations, layers: new Map() } });
+    const logits = executor.run(new Map([['image', images]]), ['logits']).get('logits')!;
+    const plain = evaluateGraph(importGraph(bytes, { acceptQuantized: true }).graph, { image: images });
+    assert.ok(decibels(plain.get('logits')!, logits) > 60);
+    kernels.dispose();
+  });
+
+  it('finds a quantizer whose two halves differ', async () => {
+    for (const shifted of ['image', 'activated', 'second_out', 'pooled']) {
+      const { firstBreak } = await foreign({ shifted });
+      const layer = { image: 'image', activated: 'first', second_out: 'second', pooled: 'pooled' }[shifted];
+      assert.equal(firstBreak, layer);
+    }
+  });
+
+  it('names layers without a partner and goes on with the others', async () => {
+    const result = await foreign({ renamed: true });
+    assert.deepEqual(result.unmatched, { float: ['second'], quantized: ['conv_b'] });
+    assert.deepEqual(
+      result.layers.map(({ name }) => name),
+      ['image', 'first', 'pooled', 'head'],
+    );
+    assert.equal(result.firstBreak, null);
+    assert.match(
+      debugText(result),
+      /without a partner in the quantized network: second\n.*float network: conv_b/,
+    );
+  });
+});
+
+function inMemory({ shape, data }: Tensor): Dataset {
+  const [count, ...sample] = shape;
+  const size = sample.reduce((a, b) => a * b, 1);
+  return {
+    name: 'memory',
+    size: count,
+    shape: sample,
+    labelled: false,
+    fingerprint: async () => '',
+    async *batches({ size: most, select = () => true }) {
+      const indices = Array.from({ length: count }, (_, i) => i).filter(select);
+      for (let first = 0; first < indices.length; first += most) {
+        const some = indices.slice(first, first + most);
+        const x = new Float32Array(some.length * size);
+        for (const [i, index] of some.entries())
+          x.set((data as Float32Array).subarray(index * size, (index + 1) * size), i * size);
+        yield { x, count: some.length, labels: null, indices: Int32Array.from(some) };
+      }
+    },
+  };
+}
+
 void sigmaquant;
-void readQdq;
 void existsSync;
 void DAMAGES;
