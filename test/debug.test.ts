@@ -1,47 +1,25 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { DAMAGES, damaged, quantizedLayers } from '../benchmarks/damages.ts';
+import { readFileSync } from 'node:fs';
+import { damaged, quantizedLayers } from '../benchmarks/damages.ts';
 import type { Dataset } from '../lib/data/index.ts';
 import { compile, quantizerOf } from '../lib/engine/index.ts';
 import { readQdq } from '../lib/export/qdq.ts';
 import { importGraph, type Tensor, toChannelsLast } from '../lib/graph/index.ts';
-import { type DebugResult, debug, quantize } from '../lib/index.ts';
+import { type DebugResult, debug } from '../lib/index.ts';
 import { createKernels } from '../lib/kernels/index.ts';
 import { debugText } from '../lib/report/debug-text.ts';
 import { unpackedModel } from '../lib/runtime/unpack.ts';
 import { readSqnt } from '../lib/sqnt/index.ts';
 import { evaluateGraph } from './models/build.ts';
 import { type ForeignOptions, floatModel, qdqModel } from './models/foreign.ts';
-import { sigmaquant } from './support/command.ts';
-import { imageBytes, SAMPLE, tinyModel, writeImages } from './support/network.ts';
+import { COUNT, type Exported, exportedNetwork, SCALE } from './support/exported.ts';
+import { imageBytes, SAMPLE, tinyModel } from './support/network.ts';
 
-const SCALE = 1 / 128;
-const COUNT = 24;
-
-let folder: string;
-let paths: { float: string; qdq: string; sqnt: string; data: string };
-let exported: Uint8Array;
-
+let paths: Exported;
 before(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'sigmaquant-'));
-  const at = (name: string) => join(folder, name);
-  paths = { float: at('tiny.onnx'), qdq: at('model.onnx'), sqnt: at('model.sqnt'), data: at('images.npz') };
-  writeFileSync(paths.float, tinyModel());
-  writeImages(paths.data, imageBytes(COUNT, 3), null);
-  const { artefacts } = await quantize({
-    model: paths.float,
-    calibration: paths.data,
-    preprocessing: { scale: SCALE },
-    pins: { conv1: 8, conv2: 4, conv3: 6, conv4: 5, fc: 8 },
-    evaluations: 1,
-  });
-  exported = artefacts.model;
-  writeFileSync(paths.qdq, exported);
-  writeFileSync(paths.sqnt, artefacts.sqnt);
+  paths = await exportedNetwork();
 });
-after(() => rmSync(folder, { recursive: true }));
+after(() => paths.remove());
 
 const examine = (quantized: string | Uint8Array, options: { samples?: number } = {}) =>
   debug({
@@ -139,13 +117,13 @@ describe('debug', () => {
   });
 
   it('names the layer that was damaged', async () => {
-    const names = quantizedLayers(exported);
+    const names = quantizedLayers(paths.bytes);
     assert.deepEqual(names, ['conv1', 'conv2', 'conv3', 'conv4', 'fc']);
     const missed: string[] = [];
     let tries = 0;
     for (const layer of names)
       for (const damage of ['weight scale x4', 'bias left out', 'one channel zeroed', 'output scale / 4']) {
-        const file = damaged(exported, layer, damage);
+        const file = damaged(paths.bytes, layer, damage);
         if (!file) continue;
         tries++;
         const { firstBreak } = await examine(file, { samples: 12 });
@@ -156,13 +134,13 @@ describe('debug', () => {
   });
 
   it('says how a layer breaks', async () => {
-    const saturated = await examine(damaged(exported, 'conv2', 'output scale / 4')!);
+    const saturated = await examine(damaged(paths.bytes, 'conv2', 'output scale / 4')!);
     assert.equal(row(saturated, 'conv2').breaks, 'saturation');
     assert.ok(row(saturated, 'conv2').saturation > 0.05);
-    const channel = await examine(damaged(exported, 'conv4', 'one channel zeroed')!);
+    const channel = await examine(damaged(paths.bytes, 'conv4', 'one channel zeroed')!);
     const broken = row(channel, 'conv4');
     assert.ok(broken.breaks === 'layer' || broken.channel !== null, JSON.stringify(broken));
-    const scaled = row(await examine(damaged(exported, 'conv1', 'weight scale x4')!), 'conv1');
+    const scaled = row(await examine(damaged(paths.bytes, 'conv1', 'weight scale x4')!), 'conv1');
     assert.equal(scaled.breaks, 'layer');
     // What is wrong is four times too large; nothing that comes later is to blame for it.
     assert.ok(scaled.own.sqnr < 0 && scaled.own.due > 25, `${scaled.own.sqnr}, ${scaled.own.due}`);
@@ -271,7 +249,3 @@ function inMemory({ shape, data }: Tensor): Dataset {
     },
   };
 }
-
-void sigmaquant;
-void existsSync;
-void DAMAGES;

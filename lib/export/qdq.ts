@@ -1,7 +1,7 @@
 import { inheritsQuantizer, quantizerOf } from '../engine/index.ts';
 import { SigmaQuantError } from '../errors.ts';
 import { type Graph, type ImportOptions, importGraph, type Node, toChannelsLast } from '../graph/index.ts';
-import { type ModelProto, readModel } from '../onnx/index.ts';
+import { type NodeProto, readModel } from '../onnx/index.ts';
 import type { Quantizer } from '../quant/quantizer.ts';
 import { WIDTHS_KEY } from './ort.ts';
 import { activationPair } from './qdq-pairs.ts';
@@ -23,7 +23,8 @@ export interface QdqNetwork {
 }
 
 /** Operators that compute with integers themselves: another form of quantized networks. */
-const OPERATOR_FORM = /^(QLinear\w+|ConvInteger|MatMulInteger|DynamicQuantizeLinear|com\.microsoft\..*)$/;
+const OPERATOR_FORM =
+  /^(QLinear\w+|ConvInteger|MatMulInteger|DynamicQuantizeLinear|com\.microsoft\.(Q|Dynamic|MatMulN)\w+)$/;
 
 /**
  * Reads any tool's QDQ file: float operators between QuantizeLinear and DequantizeLinear. Values keep their names,
@@ -33,8 +34,8 @@ const OPERATOR_FORM = /^(QLinear\w+|ConvInteger|MatMulInteger|DynamicQuantizeLin
 export function readQdq(bytes: Uint8Array, options: ImportOptions = {}): QdqNetwork {
   const model = readModel(bytes);
   const metadata = new Map(model.metadataProps.map(({ key, value }) => [key, value]));
+  checkForm(model.graph!.node);
   const { graph } = importGraph(model, { ...options, acceptQuantized: true, foldQuantized: true });
-  checkForm(model, graph);
   const { graph: lowered, activations } = withoutPairs(graph);
   const last = toChannelsLast(lowered);
   return {
@@ -46,14 +47,15 @@ export function readQdq(bytes: Uint8Array, options: ImportOptions = {}): QdqNetw
   };
 }
 
-function checkForm({ graph }: ModelProto, { nodes }: Graph): void {
-  const integer = nodes.find(({ op }) => OPERATOR_FORM.test(op));
+function checkForm(nodes: readonly NodeProto[]): void {
+  const operator = ({ domain, opType }: NodeProto) => (domain === '' ? opType : `${domain}.${opType}`);
+  const integer = nodes.find((node) => OPERATOR_FORM.test(operator(node)));
   if (integer)
     throw new SigmaQuantError(
       'UNSUPPORTED_MODEL',
-      `Expected float operators between QuantizeLinear and DequantizeLinear but node ${integer.name} is a ${integer.op}; export the network in QDQ form.`,
+      `Expected float operators between QuantizeLinear and DequantizeLinear but node ${integer.name} is a ${operator(integer)}; export the network in QDQ form.`,
     );
-  if (!graph!.node.some(({ opType }) => opType === 'DequantizeLinear'))
+  if (!nodes.some(({ opType }) => opType === 'DequantizeLinear'))
     throw new SigmaQuantError(
       'UNSUPPORTED_MODEL',
       'Expected a quantized network (an ONNX file in QDQ form or a .sqnt file) but received a float one: it has no DequantizeLinear.',

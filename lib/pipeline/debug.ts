@@ -6,9 +6,12 @@ import {
   pairValues,
 } from '../analysis/index.ts';
 import type { Preprocessing } from '../data/dataset.ts';
+import { SigmaQuantError } from '../errors.ts';
 import { createKernels } from '../kernels/index.ts';
 import type { BackendName, Isa } from '../kernels/kernels.ts';
-import { executable, openModel } from './model.ts';
+import { isSqnt } from '../sqnt/index.ts';
+import { readBytes } from './files.ts';
+import { executable, type OpenedModel, openModel } from './model.ts';
 import { type CommonOptions, checkOptions, type DataSource, type ModelSource } from './options.ts';
 import { openQuantized } from './quantized-model.ts';
 import { openSamples, sampleInput } from './samples.ts';
@@ -50,6 +53,21 @@ export interface DebugResult {
   seconds: number;
 }
 
+/** The float network; `openModel` would say of a packed file only that it is no ONNX file. */
+async function openFloat(
+  model: ModelSource,
+  inputShapes: CommonOptions['inputShapes'],
+): Promise<OpenedModel> {
+  const source =
+    typeof model === 'string' ? { name: model, bytes: await readBytes(model, 'the float model') } : model;
+  if (isSqnt(source.bytes))
+    throw new SigmaQuantError(
+      'MALFORMED_MODEL',
+      `Expected an ONNX file for the float model but received a packed one (${JSON.stringify(source.name)}).`,
+    );
+  return openModel({ model: source, ...(inputShapes ? { inputShapes } : {}) });
+}
+
 /**
  * Compares a quantized network with the float one layer by layer: what each layer does by itself, what has
  * accumulated, and where it breaks first. Throws INVALID_ARGUMENT where the files are not of one network.
@@ -59,7 +77,7 @@ export async function debug(options: DebugOptions): Promise<DebugResult> {
   const { inputShapes, samples = SAMPLES, signal } = options;
   checkOptions({ samples });
   signal?.throwIfAborted();
-  const float = await openModel({ model: options.float, ...(inputShapes ? { inputShapes } : {}) });
+  const float = await openFloat(options.float, inputShapes);
   const quantized = await openQuantized(options.quantized, inputShapes);
   const graph = executable(float);
   const pairing = pairValues(graph, quantized.network);
