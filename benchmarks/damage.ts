@@ -2,12 +2,14 @@
  * Whether `debug` finds what is wrong: in each network one layer at a time is damaged in the exported file, in every
  * way of damages.ts, and `debug` must name it as the first that breaks; the file as it was exported must accuse none.
  * `npm --prefix benchmarks run damage -- [--pairs FILE] [--only REGEXP] [--target bits=4] [--layers N] [--samples N]
- * [--json]`
+ * [--exported DIR] [--json]`. With --exported the files DIR/NAME.onnx are taken, else each network is quantized first.
  */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { debug, quantize } from '../lib/index.ts';
 import { DAMAGES, damaged, quantizedLayers } from './damages.ts';
-import { loadPairs, type Pair } from './pairs.ts';
+import { loadPairs, type Pair, typedPath } from './pairs.ts';
 import { type Column, markdownTable } from './results.ts';
 
 const { values: flags } = parseArgs({
@@ -17,6 +19,7 @@ const { values: flags } = parseArgs({
     target: { type: 'string', default: 'bits=4' },
     layers: { type: 'string', default: '8' },
     samples: { type: 'string', default: '32' },
+    exported: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -44,10 +47,8 @@ interface Row {
 }
 
 async function trial(pair: Pair): Promise<Row> {
-  const { name, model, calibration, preprocessing } = pair;
-  const options = { model, calibration, preprocessing, targets: [flags.target], evaluations: 2, samples: 64 };
-  const { artefacts } = await quantize(options);
-  const bytes = artefacts.model;
+  const { name, model, preprocessing } = pair;
+  const bytes = await exportedFile(pair);
   const examine = (quantized: Uint8Array) =>
     debug({
       float: model,
@@ -84,6 +85,12 @@ async function trial(pair: Pair): Promise<Row> {
     outputSqnr: healthy.outputs[0].sqnr,
     attempts,
   };
+}
+
+async function exportedFile({ name, model, calibration, preprocessing }: Pair): Promise<Uint8Array> {
+  if (flags.exported !== undefined) return readFileSync(join(typedPath(flags.exported), `${name}.onnx`));
+  const options = { model, calibration, preprocessing, targets: [flags.target], evaluations: 2, samples: 64 };
+  return (await quantize(options)).artefacts.model;
 }
 
 function describe({ layer, bits, damage, named, sqnr, due, outputSqnr }: Attempt): string {

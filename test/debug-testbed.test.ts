@@ -30,7 +30,7 @@ for (const { model, data, preprocessing } of NETWORKS)
         return this.skip();
       }
       const options = { model: paths.float, calibration: paths.calibration, preprocessing };
-      const { artefacts } = await quantize({ ...options, targets: ['bits=5'], samples: 16, evaluations: 1 });
+      const { artefacts } = await quantize({ ...options, targets: ['bits=5'], samples: 64, evaluations: 1 });
       bytes = artefacts.model;
     });
 

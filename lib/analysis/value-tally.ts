@@ -85,11 +85,11 @@ export class ValueTally {
     };
   }
 
-  /** Noise of an output of as many levels, evenly over its own range. */
+  /** What rounding the output to its width explains. */
   #rounding(): number {
-    if (!this.#quantizer) return 0;
-    const { low, high } = this.#quantizer;
-    return this.count * roundingNoise(this.ownRange[0], this.ownRange[1], high - low + 1);
+    return this.#quantizer
+      ? this.count * roundingNoise(this.ownRange[0], this.ownRange[1], this.#quantizer)
+      : 0;
   }
 
   /** Widens a range; returns the sum of squares. */
