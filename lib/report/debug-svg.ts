@@ -6,10 +6,10 @@ import { significant } from './numbers.ts';
 const ROW = 22;
 const TOP = 116;
 const BOTTOM = 56;
-const PLOT = 520;
+const PLOT_LEAST = 520;
 const RIGHT = 40;
-/** Room for the sentences above the chart. */
-const NARROWEST = 720;
+/** Of a character of the sentence above the chart, which is bold. */
+const BOLD_CHARACTER = 8;
 /** Of a character of a name, on the safe side. */
 const CHARACTER = 6.6;
 const LONGEST_NAME = 46;
@@ -53,10 +53,12 @@ export function debugSvg(report: DebugReport): string {
   const labels = layers.map((layer) => shortened(layer.name));
   const left = Math.round(24 + CHARACTER * Math.max(12, ...labels.map(({ length }) => length)) + 62);
   const bottom = TOP + ROW * layers.length;
-  const [width, height] = [Math.max(NARROWEST, left + PLOT + RIGHT), bottom + BOTTOM];
+  const sentence = breakSentence(report);
+  const width = Math.max(left + PLOT_LEAST + RIGHT, 2 * 24 + BOLD_CHARACTER * sentence.length);
+  const [plot, height] = [width - left - RIGHT, bottom + BOTTOM];
   const { low, high, ticks } = scale(layers);
   const x = (value: number) =>
-    round(left + (PLOT * (Math.min(Math.max(value, low), high) - low)) / (high - low));
+    round(left + (plot * (Math.min(Math.max(value, low), high) - low)) / (high - low));
   const y = (row: number) => TOP + ROW * (row + 0.5);
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img">`,
@@ -64,7 +66,7 @@ export function debugSvg(report: DebugReport): string {
     `<style>${STYLE}\n</style>`,
     `<rect class="background" width="${width}" height="${height}"/>`,
     text(24, 30, `${report.quantized} against ${report.float}, ${report.samples} samples`, 'title'),
-    text(24, 54, breakSentence(report), report.firstBreak === null ? '' : 'alarm'),
+    text(24, 54, sentence, report.firstBreak === null ? '' : 'alarm'),
     legend(24, 80),
     text(left - 66, TOP - 8, 'layer', 'small quiet', 'end'),
     text(left - 12, TOP - 8, 'bits', 'small quiet', 'end'),
@@ -72,7 +74,7 @@ export function debugSvg(report: DebugReport): string {
       (tick) =>
         `<path class="grid" d="M${x(tick)} ${TOP}V${bottom}"/>${text(x(tick), bottom + 18, String(tick), 'small', 'middle')}`,
     ),
-    text(left + PLOT / 2, bottom + 40, 'signal to quantization noise, dB (more is better)', '', 'middle'),
+    text(left + plot / 2, bottom + 40, 'signal to quantization noise, dB (more is better)', '', 'middle'),
     ...layers.map((layer, row) =>
       band(layer, y(row), width, left, labels[row], layer.name === report.firstBreak),
     ),
@@ -106,7 +108,7 @@ function band(
       : `<rect class="broken" x="12" y="${y - ROW / 2}" width="${width - 24}" height="${ROW}"/>`;
   return [
     background,
-    `<path class="grid" d="M${left} ${y}H${left + PLOT}"/>`,
+    `<path class="grid" d="M${left} ${y}H${width - RIGHT}"/>`,
     `<g><title>${escaped(tip(layer))}</title>${text(left - 66, y + 4, label, first ? 'small alarm' : 'small', 'end')}</g>`,
     text(left - 12, y + 4, widths(layer), 'small quiet', 'end'),
   ].join('');
