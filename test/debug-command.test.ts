@@ -113,7 +113,11 @@ describe('debug refuses', () => {
   it('missing arguments', async () => {
     await refused([paths.float], 'INVALID_ARGUMENT', /quantized/);
     await refused([paths.float, paths.qdq], 'INVALID_ARGUMENT', /a path for --data but received none/);
-    await refused([paths.float, paths.qdq, 'third', ...data()], 'INVALID_ARGUMENT', /more arguments/);
+    await refused(
+      [paths.float, paths.qdq, 'third', ...data()],
+      'INVALID_ARGUMENT',
+      /two models but received more arguments/,
+    );
     await refused(
       [paths.float, paths.qdq, ...data(), '--samples', '0'],
       'INVALID_ARGUMENT',

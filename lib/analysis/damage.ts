@@ -1,3 +1,4 @@
+import { SigmaQuantError } from '../errors.ts';
 import type { Quantizer } from '../quant/quantizer.ts';
 
 /**
@@ -54,14 +55,23 @@ export function roundingNoise(low: number, high: number, quantizer: Quantizer): 
   return (step * step) / 12;
 }
 
+/** Throws DATA_MISMATCH for values that are not finite. */
+export function checkFinite(value: string, float: readonly number[], quantized: readonly number[]): void {
+  if ([...float, ...quantized].every(Number.isFinite)) return;
+  throw new SigmaQuantError(
+    'DATA_MISMATCH',
+    `Expected finite values for "${value}" but received ${float[0]} to ${float[1]} in the float network and ${quantized[0]} to ${quantized[1]} in the quantized one.`,
+  );
+}
+
 /** By which of the rules a layer breaks, the most telling first; null where it does not. */
 export function breakOf(
-  whole: Noise,
+  whole: Noise | null,
   saturation: Noise,
   channels: readonly Noise[],
 ): { by: BreakKind; channel: number | null } | null {
   if (breaks(saturation, BREAK_RULE.saturation)) return { by: 'saturation', channel: null };
-  if (breaks(whole, BREAK_RULE.layer)) return { by: 'layer', channel: null };
+  if (whole && breaks(whole, BREAK_RULE.layer)) return { by: 'layer', channel: null };
   const channel = brokenChannel(channels);
   return channel < 0 ? null : { by: 'channel', channel };
 }

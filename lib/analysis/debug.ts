@@ -5,7 +5,7 @@ import type { Graph, Tensor } from '../graph/graph.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import { dequantizeWeights, leastScale, roundWeights } from '../quant/weights.ts';
 import type { WorkOptions } from './analysis.ts';
-import { type BreakKind, breakOf, sqnrOf } from './damage.ts';
+import { type BreakKind, breakOf, checkFinite, sqnrOf } from './damage.ts';
 import { type FedBatch, feedBatches, repeatedRun } from './feeds.ts';
 import { OutputTally } from './output-tally.ts';
 import { outputKinds } from './outputs.ts';
@@ -43,6 +43,11 @@ export interface LayerDamage {
   quantizedRange: [number, number];
   /** Share of the values that lay beyond the output quantizer's range and were moved to its end, 0..1. */
   saturation: number;
+  /**
+   * Layers of the float network without a partner that lie before this one: what is called its own is theirs too, and
+   * only saturation is judged.
+   */
+  spans: readonly string[];
   /** See BREAK_RULE. */
   breaks: BreakKind | null;
   /** Where it is a single channel that breaks. */
@@ -139,7 +144,10 @@ async function measure(
   const tallies: ValueTally[] = [];
   const outputTallies = outputs.map(({ float }) => new OutputTally(float, kinds.get(float)!, kernels));
   let samples = 0;
-  for await (const fed of feedBatches(graph, data, { ...options, batch: batchSize(graph, pairs) })) {
+  for await (const fed of feedBatches(graph, data, {
+    ...options,
+    batch: batchSize([graph, network.graph], pairs),
+  })) {
     const reference = floatRun(fed);
     const produced = dequantized(quantizedRun(fed), network, kernels);
     for (const [i, pair] of pairs.entries()) {
@@ -201,13 +209,13 @@ function dequantized(
   );
 }
 
-/** Samples per batch: as many as fit, one where the network takes no more. */
-function batchSize(graph: Graph, pairs: readonly ValuePair[]): number {
-  if (typeof graph.inputs[0]?.shape[0] === 'number') return 1;
+/** Samples per batch: as many as fit, one where a network takes no more. */
+function batchSize(graphs: readonly Graph[], pairs: readonly ValuePair[]): number {
+  if (graphs.some(({ inputs }) => typeof inputs[0]?.shape[0] === 'number')) return 1;
   const elements = pairs.reduce(
     (sum, { float }) =>
       sum +
-      (graph.types.get(float)?.shape ?? []).reduce<number>(
+      (graphs[0].types.get(float)?.shape ?? []).reduce<number>(
         (product, size) => product * (typeof size === 'number' ? size : 1),
         1,
       ),
@@ -226,7 +234,7 @@ function floats(name: string, { dtype, data }: Tensor): Float32Array {
 }
 
 function layerDamage(
-  { name, op, weightBits, quantizer, layer, float }: ValuePair,
+  { name, op, weightBits, quantizer, layer, float, spans }: ValuePair,
   tally: ValueTally,
 ): LayerDamage {
   const [floatRange, quantizedRange] = [[...tally.floatRange], [...tally.quantizedRange]] as [
@@ -234,14 +242,14 @@ function layerDamage(
     [number, number],
   ];
   const { endToEnd } = tally;
-  if (![...floatRange, ...quantizedRange, endToEnd.signal, endToEnd.noise].every(Number.isFinite))
-    throw new SigmaQuantError(
-      'DATA_MISMATCH',
-      `Expected finite values for "${float}" but received values from ${floatRange[0]} to ${floatRange[1]} in the float network and from ${quantizedRange[0]} to ${quantizedRange[1]} in the quantized one.`,
-    );
+  checkFinite(float, floatRange, quantizedRange);
   const { whole, saturation, channels } = tally.noise();
   const divergences = tally.divergences();
-  const broken = breakOf(whole, saturation, layer ? channels : []);
+  const broken = breakOf(
+    spans.length > 0 ? null : whole,
+    saturation,
+    layer && spans.length === 0 ? channels : [],
+  );
   return {
     name,
     op,
@@ -256,6 +264,7 @@ function layerDamage(
     floatRange,
     quantizedRange,
     saturation: tally.count > 0 ? tally.saturated.count / tally.count : 0,
+    spans,
     breaks: broken?.by ?? null,
     channel: broken?.channel ?? null,
   };

@@ -1,6 +1,6 @@
 import type { Tensor } from '../graph/graph.ts';
 import type { Kernels } from '../kernels/kernels.ts';
-import { sqnrOf } from './damage.ts';
+import { checkFinite, sqnrOf } from './damage.ts';
 import type { OutputDamage } from './debug.ts';
 import { OutputDivergence, type OutputKind } from './outputs.ts';
 
@@ -40,11 +40,14 @@ export class OutputTally {
     }
   }
 
+  /** Throws DATA_MISMATCH where values are not finite. */
   result(): OutputDamage {
+    checkFinite(this.#name, this.#float, this.#quantized);
     return {
       name: this.#name,
       sqnr: sqnrOf(this.#signal, this.#noise),
-      divergence: this.#divergence.mean,
+      // JSON has no Infinity: an output of zeros that another value took the place of.
+      divergence: Math.min(this.#divergence.mean, Number.MAX_VALUE),
       agreement: this.#samples > 0 ? this.#agreeing / this.#samples : null,
       floatRange: this.#float,
       quantizedRange: this.#quantized,

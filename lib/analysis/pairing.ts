@@ -27,8 +27,10 @@ export interface ValuePair {
   weightBits: number | null;
   /** What quantizes the value. */
   quantizer: Quantizer | null;
-  /** Pairs (by position) and network inputs from which the float network computes this value. */
+  /** Values of other pairs and network inputs from which the float network computes this one. */
   sources: readonly ValueSource[];
+  /** Layers of the float network without a partner that lie between the sources and this value. */
+  spans: readonly string[];
 }
 
 /** One thing that the float network is fed with, under its own name. */
@@ -117,15 +119,20 @@ export function pairValues(float: Graph, quantized: QuantizedNetwork): Pairing {
   function valuePair({ name, op, value, layer, partner }: Place & { partner: string }): ValuePair {
     const { activations } = quantized.quantization;
     const isInput = float.inputs.some((input) => input.name === partner);
+    const { sources, nodes } = isInput ? { sources: [], nodes: [] } : upstream(partner, producers, partners);
+    const own = layer && floatLayers.get(producers.get(partner)!.name)!;
     return {
       name,
       op,
       float: partner,
       quantized: value,
-      layer: layer && floatLayers.get(producers.get(partner)!.name)!,
+      layer: own,
       weightBits: layer && (quantized.weightBits.get(name) ?? null),
       quantizer: activations.get(quantizerOf(quantized.graph, value)) ?? null,
-      sources: isInput ? [] : sourcesOf(partner, producers, partners),
+      sources,
+      spans: nodes
+        .map(({ name: node }) => node)
+        .filter((node) => floatLayers.has(node) && node !== own?.name),
     };
   }
 }
@@ -203,25 +210,26 @@ function leftQuantizers(graph: Graph): Map<string, string> {
   return left;
 }
 
-/** The nearest values upstream that the quantized network has too. */
-function sourcesOf(
+/** The nearest values upstream that the quantized network has too, and the nodes behind them. */
+function upstream(
   value: string,
   producers: ReadonlyMap<string, Node>,
   partners: ReadonlyMap<string, string>,
-): ValueSource[] {
+): { sources: ValueSource[]; nodes: Node[] } {
   const sources = new Map<string, ValueSource>();
-  const visited = new Set<string>();
+  const nodes = new Set<Node>();
   const visit = (name: string): void => {
-    for (const input of producers.get(name)?.inputs ?? []) {
-      if (visited.has(input)) continue;
-      visited.add(input);
+    const node = producers.get(name);
+    if (!node || nodes.has(node)) return;
+    nodes.add(node);
+    for (const input of node.inputs) {
       const quantized = partners.get(input);
-      if (quantized !== undefined) sources.set(input, { float: input, quantized });
-      else visit(input);
+      if (quantized === undefined) visit(input);
+      else sources.set(input, { float: input, quantized });
     }
   };
   visit(value);
-  return [...sources.values()];
+  return { sources: [...sources.values()], nodes: [...nodes] };
 }
 
 /** By name, or by position where the shapes agree. */

@@ -284,7 +284,7 @@ function argumentSentence(error: CommanderError): string {
     case 'commander.excessArguments':
       return text.includes("'bench'")
         ? 'Expected only flags but received an argument (--model names a network).'
-        : 'Expected one model but received more arguments (quote values that contain spaces).';
+        : `Expected ${text.includes("'debug'") ? 'two models' : 'one model'} but received more arguments (quote values that contain spaces).`;
     case 'commander.help':
       return 'Expected a command (quantize, plan, inspect, evaluate, debug or bench) but received none; --help explains them.';
     default: {

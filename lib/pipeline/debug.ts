@@ -81,6 +81,7 @@ export async function debug(options: DebugOptions): Promise<DebugResult> {
   const quantized = await openQuantized(options.quantized, inputShapes);
   const graph = executable(float);
   const pairing = pairValues(graph, quantized.network);
+  sampleInput(quantized.network.graph);
   const preprocessing = options.preprocessing ?? quantized.preprocessing;
   const data = await openSamples(options.data, sampleInput(graph), preprocessing);
   const { backend, isa, threads } = options;

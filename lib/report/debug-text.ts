@@ -84,9 +84,9 @@ function range([low, high]: readonly [number, number]): string {
   return `${significant(low)} .. ${significant(high)}`;
 }
 
-function mark({ breaks, channel }: LayerDamage): string {
-  if (breaks === null) return '';
-  return breaks === 'channel' ? `<- channel ${channel} breaks` : '<- breaks';
+function mark({ breaks, channel, spans }: LayerDamage): string {
+  if (breaks !== null) return breaks === 'channel' ? `<- channel ${channel} breaks` : '<- breaks';
+  return spans.length > 0 ? `with ${plural(spans.length, 'layer')} before it` : '';
 }
 
 /** One sentence on where the network goes wrong first. */
