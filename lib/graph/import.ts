@@ -21,6 +21,8 @@ export interface ImportOptions {
   foldBatchNorm?: boolean;
   /** Imports models that hold quantized operators, which are refused by default. */
   acceptQuantized?: boolean;
+  /** Turns quantized constants into the floats that they stand for, so that operators have constant weights again. */
+  foldQuantized?: boolean;
 }
 
 /** Operator sets whose meaning the table knows, but for the operators below. */
@@ -46,7 +48,9 @@ export function importGraph(source: Uint8Array | ModelProto, options: ImportOpti
   const graph = rawGraph(model, options);
   if (!options.acceptQuantized) refuseQuantized(graph);
   checkConstants(graph);
-  return { graph: simplify(widen(graph), options.foldBatchNorm ?? true) };
+  return {
+    graph: simplify(widen(graph), options.foldBatchNorm ?? true, options.foldQuantized ?? false),
+  };
 }
 
 function rawGraph(model: ModelProto, { inputShapes = {} }: ImportOptions): Graph {

@@ -18,10 +18,10 @@ import { type Inferred, inferTypes } from './types.ts';
 const PROBES = [7, 11] as const;
 
 /** The graph in the normal form that graph.ts describes. */
-export function simplify(graph: Graph, foldBatchNorm: boolean): Graph {
+export function simplify(graph: Graph, foldBatchNorm: boolean, foldQuantized = false): Graph {
   const draft = new Draft(graph);
   dropAliases(draft);
-  foldConstants(draft, PROBES);
+  foldConstants(draft, PROBES, foldQuantized);
   draft.prune();
   const types = inferTypes(draft, PROBES[0]);
   normalize(draft, types);

@@ -1,3 +1,3 @@
 export type * from './model.ts';
-export { readSqnt } from './reader.ts';
+export { isSqnt, readSqnt } from './reader.ts';
 export { writeSqnt } from './writer.ts';
