@@ -210,7 +210,18 @@ export function roundEven(x: number): number {
   return x - floor === 0.5 ? (floor % 2 === 0 ? floor : floor + 1) : Math.round(x);
 }
 
+const isInfinite: Operator = {
+  layout: 'elementwise',
+  infer: inferBroadcast('bool'),
+  evaluate(node, inputs) {
+    const wanted = (x: number) => number(node, x > 0 ? 'detect_positive' : 'detect_negative', 1) === 1;
+    const rule: Unary = (x) => (Math.abs(x) === Infinity && wanted(x) ? 1 : 0);
+    return [map(need(node, inputs, 0), rule, 'bool')];
+  },
+};
+
 export const ELEMENTWISE: Readonly<Record<string, Operator>> = {
+  IsInf: isInfinite,
   IsNaN: {
     layout: 'elementwise',
     infer: inferBroadcast('bool'),
