@@ -185,20 +185,40 @@ const resize: Operator = {
     const missing: Int8Array[] = [];
     for (const [axis, size] of axes.entries()) {
       const taps = tapsOf(node, size, opset);
+      if (isCopy(taps, size.from)) {
+        missing.push(new Int8Array(size.to));
+        continue;
+      }
       missing.push(Int8Array.from(taps, ({ places }) => (places.length === 0 ? 1 : 0)));
       data = resized(data, shape, axis, taps);
       shape = shape.with(axis, size.to);
     }
-    const strides = stridesOf(shape);
-    const out = Float64Array.from(data, (value, i) => {
-      const extrapolated = missing.some(
-        (map, axis) => map[Math.floor(i / strides[axis]) % shape[axis]] === 1,
-      );
-      return extrapolated ? outside : integer ? roundEven(value) : value;
-    });
+    if (missing.some((map) => map.includes(1))) data = extrapolated(data, shape, missing, outside);
+    const out = integer ? Float64Array.from(data, roundEven) : data;
     return [fromNumbers(x.dtype, shape, out)];
   },
 };
+
+/** True where every place is its own single tap. */
+function isCopy(taps: readonly Taps[], from: number): boolean {
+  return (
+    taps.length === from &&
+    taps.every(({ places, weights }, i) => places.length === 1 && places[0] === i && weights[0] === 1)
+  );
+}
+
+/** With `value` where any axis has no tap. */
+function extrapolated(
+  data: ArrayLike<number>,
+  shape: readonly number[],
+  missing: readonly Int8Array[],
+  value: number,
+): Float64Array {
+  const strides = stridesOf(shape);
+  return Float64Array.from(data, (inside, i) =>
+    missing.some((map, axis) => map[Math.floor(i / strides[axis]) % shape[axis]] === 1) ? value : inside,
+  );
+}
 
 /** One axis at a time: the kernels are separable. */
 function resized(
