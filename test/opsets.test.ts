@@ -154,6 +154,13 @@ describe('operator sets 18 to 26', () => {
     gives(y, [3], 1, 7, 3);
     const [z] = call('ScatterElements', [x, ints(0, 0), floats([2], 2, 0)], { opset: 18, attributes });
     gives(z, [3], 2, 5, 3);
+    assert.throws(
+      () => call('ScatterElements', [x, int64Tensor([0], [1, 1]), floats([1], 1)], { opset: 18 }),
+      {
+        code: 'MALFORMED_MODEL',
+        message: /indices within \[3\] beside axis 0 .* \[1, 1\]/,
+      },
+    );
     const whole = [counted(2, 2), int64Tensor([1], [1, 1]), floats([1, 2], 8, 9)];
     gives(call('ScatterND', whole, { opset: 18 })[0], [2, 2], 0, 1, 8, 9);
     assert.throws(() => call('ScatterND', [x, int64Tensor([3], [1, 1]), floats([1], 1)], { opset: 18 }), {
@@ -270,5 +277,7 @@ describe('operator sets 18 to 26', () => {
       /length 2 for axis j .* \[3, 2\] for input 1/,
     );
     assert.throws(() => einsum('ij->ij', 2, counted(3)), /2 dimensions for input 0/);
+    const long = fromNumbers('float32', [2 ** 15], new Float32Array(2 ** 15));
+    assert.throws(() => einsum('i,j->', 0, long, long), /sums of at most 268435456 terms/);
   });
 });

@@ -9,6 +9,8 @@ interface Equation {
   result: string[];
 }
 
+/** Of one sum; above it the table of its offsets would take gigabytes. */
+const MOST_TERMS = 2 ** 28;
 const TERM = /^[A-Za-z]*(\.\.\.[A-Za-z]*)?$/;
 
 /** The letters of one term for an operand of that rank; an ellipsis stands for the axes that have none. */
@@ -91,13 +93,14 @@ export const einsum: Operator = {
     const lengths = lengthsOf(node, equation, shapes);
     const summed = [...lengths.keys()].filter((axis) => !equation.result.includes(axis));
     const sizes = (axes: readonly string[]) => axes.map((axis) => lengths.get(axis)!);
+    const terms = sizeOf(sizes(summed));
+    if (terms > MOST_TERMS) misfit(node, `sums of at most ${MOST_TERMS} terms`, `one of ${terms}`);
     const factors = tensors.map((tensor, i) => {
       const [axes, shape] = [equation.operands[i], shapes[i]];
       const walk = (wanted: readonly string[]) => offsets(sizes(wanted), stridesFor(wanted, axes, shape));
       return { x: numbers(tensor), starts: walk(equation.result), steps: walk(summed) };
     });
     const shape = sizes(equation.result);
-    const terms = sizeOf(sizes(summed));
     const out = new Float64Array(sizeOf(shape));
     for (let i = 0; i < out.length; i++)
       for (let term = 0; term < terms; term++) {

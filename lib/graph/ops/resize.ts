@@ -122,10 +122,11 @@ function cubic(d: number, a: number): number {
  * Places around `at` and their weights. antialias (opset 18) stretches the kernel over all the samples that a smaller
  * output stands for.
  */
-function filtered(node: Node, at: number, scale: number): Taps {
+function filtered(node: Node, at: number, { from, scale }: Axis): Taps {
   const cubes = text(node, 'mode', 'nearest') === 'cubic';
   const antialias = number(node, 'antialias', 0) === 1;
-  const shrink = antialias ? Math.min(1, scale) : 1;
+  // A kernel as wide as the input sees all of it.
+  const shrink = antialias ? Math.min(1, Math.max(scale, 1 / from)) : 1;
   const a = number(node, 'cubic_coeff_a', -0.75);
   const floor = Math.floor(at);
   const first = Math.floor((cubes ? -2 : -1) / shrink) + 1;
@@ -158,7 +159,7 @@ function tapsOf(node: Node, axis: Axis, opset: number): Taps[] {
     if (transformation === 'tf_crop_and_resize' && (at < 0 || at > from - 1))
       return { places: [], weights: [] };
     if (mode === 'nearest') return { places: [inside(nearest(rounding, at))], weights: [1] };
-    const { places, weights } = filtered(node, at, axis.scale);
+    const { places, weights } = filtered(node, at, axis);
     const excluded = number(node, 'exclude_outside', 0) === 1;
     return { places: places.map(inside), weights: excluded ? within(places, weights, from) : weights };
   });

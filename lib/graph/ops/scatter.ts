@@ -69,6 +69,13 @@ const scatterElements: Operator = {
   evaluate(node, inputs) {
     const [x, indices, updates] = [0, 1, 2].map((i) => need(node, inputs, i));
     const axis = axisOf(node, number(node, 'axis', 0), x.shape.length);
+    const fits = (size: number, i: number) => i === axis || size <= x.shape[i];
+    if (indices.shape.length !== x.shape.length || !indices.shape.every(fits))
+      misfit(
+        node,
+        `indices within [${x.shape.join(', ')}] beside axis ${axis}`,
+        `[${indices.shape.join(', ')}]`,
+      );
     const strides = stridesOf(x.shape);
     const rest = offsets(indices.shape, strides.with(axis, 0));
     const chosen = numbers(indices);
