@@ -27,9 +27,14 @@ const HERE = fileURLToPath(new URL('.', import.meta.url));
 /** Largest difference of float outputs, relative to the largest output. */
 const CLOSE = 1e-3;
 
+/** Above it a pixel counts as text (PP-OCR's own). */
+const TEXT = 0.3;
+
 interface Network {
   name: string;
   file: string;
+  /** Outputs that compete for one decision; 1: each decides for itself whether it is text. */
+  classes: number;
   /** The second is the one that is quantized. */
   shapes: readonly [readonly number[], readonly number[]];
 }
@@ -38,6 +43,7 @@ const NETWORKS: readonly Network[] = [
   {
     name: 'detection',
     file: 'ch_PP-OCRv4_det_infer.onnx',
+    classes: 1,
     shapes: [
       [1, 3, 224, 416],
       [1, 3, 160, 160],
@@ -46,6 +52,7 @@ const NETWORKS: readonly Network[] = [
   {
     name: 'recognition',
     file: 'ch_PP-OCRv4_rec_infer.onnx',
+    classes: 6625,
     shapes: [
       [1, 3, 48, 320],
       [2, 3, 48, 96],
@@ -54,6 +61,7 @@ const NETWORKS: readonly Network[] = [
   {
     name: 'direction',
     file: 'ch_ppocr_mobile_v2.0_cls_infer.onnx',
+    classes: 2,
     shapes: [
       [2, 3, 64, 100],
       [1, 3, 48, 192],
@@ -72,8 +80,9 @@ interface Row {
     /** Percent of the float weights. */
     size: number;
     seconds: number;
-    /** Decibels of the exported file in onnxruntime against the float model there. */
+    /** Of the exported file in onnxruntime against the float model there: decibels, and percent of equal decisions. */
     sqnr: number;
+    agreement: number;
     /** Largest difference between onnxruntime and our integers, relative to the largest output. */
     ours: number;
   };
@@ -139,6 +148,18 @@ function decibels(noisy: Float32Array, exact: Float32Array): number {
   return 10 * Math.log10(signal / noise);
 }
 
+/** Percent of decisions that are the same. */
+function agreement(actual: Float32Array, expected: Float32Array, classes: number): number {
+  const decide = (x: Float32Array, place: number) => {
+    if (classes === 1) return x[place] > TEXT;
+    const scores = x.subarray(place * classes, (place + 1) * classes);
+    return scores.indexOf(Math.max(...scores));
+  };
+  const places = expected.length / classes;
+  const same = Array.from({ length: places }, (_, i) => decide(actual, i) === decide(expected, i));
+  return (100 * same.filter(Boolean).length) / places;
+}
+
 /** `.npy` of float32. */
 function npy({ shape, data }: FloatTensor): Uint8Array {
   const text = `{'descr': '<f4', 'fortran_order': False, 'shape': (${shape.join(', ')}), }`;
@@ -174,7 +195,7 @@ function quantize(model: string, shape: readonly number[]) {
   }
 }
 
-async function trial({ name, file, shapes }: Network): Promise<Row> {
+async function trial({ name, file, shapes, classes }: Network): Promise<Row> {
   const path = join(FOLDER, file);
   const model = new Uint8Array(readFileSync(path));
   const float: Row['float'] = [];
@@ -187,13 +208,14 @@ async function trial({ name, file, shapes }: Network): Promise<Row> {
   const { result, bytes } = quantize(path, shape);
   const seconds = (performance.now() - started) / 1000;
   const x = picture(shape, 11);
-  const exported = await theirs(bytes, x);
+  const [exported, expected] = [await theirs(bytes, x), await theirs(model, x)];
   const { graph } = importGraph(model, { inputShapes: { x: shape } });
   const quantized = {
     averageBits: result.averageBits,
     size: (100 * result.weightBytes) / result.floatBytes,
     seconds,
-    sqnr: decibels(exported, await theirs(model, x)),
+    sqnr: decibels(exported, expected),
+    agreement: agreement(exported, expected, classes),
     ours: compare(ours(model, x, quantizationOf(bytes)), exported).relative,
   };
   const passed = float.every(({ relative }) => relative <= CLOSE) && Number.isFinite(quantized.sqnr);
@@ -222,6 +244,7 @@ const body = [
     numberColumn('average bits', 2, (row) => row.quantized.averageBits),
     numberColumn('% of float', 1, (row) => row.quantized.size),
     numberColumn('SQNR, dB', 1, (row) => row.quantized.sqnr),
+    numberColumn('same decisions, %', 1, (row) => row.quantized.agreement),
     { title: 'ours and onnxruntime', right: true, text: (row) => row.quantized.ours.toExponential(1) },
     numberColumn('seconds', 0, (row) => row.quantized.seconds),
     { title: 'passed', text: (row) => (row.passed ? 'yes' : 'no') },
