@@ -81,7 +81,8 @@ async function compare(
   let rival = '';
   try {
     const session = await openSession(model, 1);
-    expected = await runTensors(session, feeds);
+    const results = await runTensors(session, feeds);
+    expected = session.outputNames.map((name) => results.get(name)!);
     await session.release();
   } catch (error) {
     rival = firstLine(error);
