@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
-import type { Tensor } from '../lib/graph/graph.ts';
+import type { Tensor, TensorData } from '../lib/graph/graph.ts';
 
-/** Float32Array unless taps were added to the model. */
+/** Float32Array unless the output has another type. */
 interface Value {
   type: string;
   data: Float32Array;
@@ -19,7 +19,7 @@ export interface Session {
 
 interface Runtime {
   InferenceSession: { create(model: string | Uint8Array, options: object): Promise<Session> };
-  Tensor: new (type: string, data: Float32Array, dims: readonly number[]) => unknown;
+  Tensor: new (type: string, data: TensorData, dims: readonly number[]) => unknown;
   env: { versions: { node?: string; web?: string }; wasm: { numThreads: number } };
 }
 
@@ -74,13 +74,22 @@ export async function runSession(
 }
 
 /** All outputs for x [count][...shape], whatever their types. */
-export async function runTapped(
+export function runTapped(
   session: Session,
   x: Float32Array,
   dims: readonly number[],
 ): Promise<Map<string, Tensor>> {
+  return runTensors(session, new Map([[session.inputNames[0], { dtype: 'float32', shape: dims, data: x }]]));
+}
+
+/** All outputs for inputs of any type. */
+export async function runTensors(
+  session: Session,
+  feeds: ReadonlyMap<string, Tensor>,
+): Promise<Map<string, Tensor>> {
   const { Tensor: Made } = runtimeOf('node');
-  const outputs = await session.run({ [session.inputNames[0]]: new Made('float32', x, dims) });
+  const given = [...feeds].map(([name, { dtype, data, shape }]) => [name, new Made(dtype, data, shape)]);
+  const outputs = await session.run(Object.fromEntries(given));
   return new Map(
     Object.entries(outputs).map(([name, { type, data, dims: shape }]) => [
       name,

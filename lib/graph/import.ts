@@ -27,7 +27,7 @@ export interface ImportOptions {
 
 /** Operator sets whose meaning the table knows, but for the operators below. */
 const OLDEST_OPSET = 1;
-const NEWEST_OPSET = 21;
+const NEWEST_OPSET = 26;
 /** The set that gave operators their present meaning (numpy's broadcasting above all), and those that had another. */
 const REFORM = 7;
 const REFORMED = new Set([

@@ -1,9 +1,9 @@
 import { Draft } from './draft.ts';
 import type { Dimension, Graph, Port, ValueType } from './graph.ts';
 import { checkConstants } from './screening.ts';
+import { foldAffine } from './simplify/affine.ts';
 import { dropAliases } from './simplify/aliases.ts';
 import { foldBatchNorms } from './simplify/batch-norm.ts';
-import { foldBiases } from './simplify/biases.ts';
 import { fuseClamps } from './simplify/clamps.ts';
 import { foldConstants } from './simplify/constants.ts';
 import { linearize } from './simplify/linear.ts';
@@ -28,7 +28,7 @@ export function simplify(graph: Graph, foldBatchNorm: boolean, foldQuantized = f
   poolMeans(draft, types);
   linearize(draft, types);
   dropAliases(draft);
-  foldBiases(draft, types);
+  foldAffine(draft, types);
   if (foldBatchNorm) foldBatchNorms(draft);
   fuseClamps(draft, types);
   draft.prune();
