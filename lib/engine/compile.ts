@@ -82,7 +82,9 @@ class PlannedExecutor implements Executor {
     this.#underWay++;
     const copies = atOnce ? feeds : copied(feeds);
     const made = atOnce ? begin(feeds) : this.#last.then(() => begin(copies));
-    this.#last = made.catch(() => {}).finally(() => this.#underWay--);
+    // Before whoever awaits the run goes on: it is idle then.
+    const ended = () => void this.#underWay--;
+    this.#last = made.then(ended, ended);
     return made;
   }
 

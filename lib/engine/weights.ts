@@ -102,21 +102,17 @@ export function packIntegers(
   const packings = new Map<QuantizedLayer, Packing>();
   let current: Packing;
   const make = (source: QuantizedLayer): Packing => {
-    checkLayer(name, shape, source);
-    const own = { ...shape, bits: source.bits };
+    const { q, bits, scales, bias } = source;
+    checkLayer(name, shape, source, q);
+    const own = { ...shape, bits };
     const size = kernels.weightsSize(own);
     const biasAt = align(size);
     const multipliersAt = biasAt + align(channels * 4);
     const region = kernels.arena.allocate(multipliersAt + align(channels * 4));
-    kernels.packWeights(source.q, own, region.bytes(0, size));
-    const bias = region.int32(biasAt, channels);
+    kernels.packWeights(q, own, region.bytes(0, size));
     const multipliers = region.float32(multipliersAt, channels);
-    for (let n = 0; n < channels; n++) {
-      const unit = fround(fround(inputScale) * source.scales[n]);
-      const rounded = roundHalfEven(source.bias[n] / unit);
-      bias[n] = Math.min(Math.max(rounded, INT32_LOW), INT32_HIGH);
-      multipliers[n] = outputScale === null ? unit : fround(unit / fround(outputScale));
-    }
+    fillBiases(bias, scales, inputScale, region.int32(biasAt, channels));
+    fillMultipliers(scales, inputScale, outputScale, multipliers);
     return { region, shape: own, size, biasAt, multipliersAt };
   };
   const packed: IntegerWeights = {
@@ -151,7 +147,32 @@ export function packIntegers(
   return packed;
 }
 
-function checkLayer(name: string, shape: WeightsShape, { bits, q, scales, bias }: QuantizedLayer): void {
+function fillBiases(bias: Float32Array, scales: Float32Array, inputScale: number, out: Int32Array): void {
+  const input = fround(inputScale);
+  for (let n = 0; n < out.length; n++) {
+    const rounded = roundHalfEven(bias[n] / fround(input * scales[n]));
+    out[n] = rounded < INT32_LOW ? INT32_LOW : rounded > INT32_HIGH ? INT32_HIGH : rounded;
+  }
+}
+
+function fillMultipliers(
+  scales: Float32Array,
+  inputScale: number,
+  outputScale: number | null,
+  out: Float32Array,
+): void {
+  const input = fround(inputScale);
+  // Nothing is changed by a division by 1.
+  const output = outputScale === null ? 1 : fround(outputScale);
+  for (let n = 0; n < out.length; n++) out[n] = fround(input * scales[n]) / output;
+}
+
+function checkLayer(
+  name: string,
+  shape: WeightsShape,
+  { bits, scales, bias }: QuantizedLayer,
+  q: Int8Array,
+): void {
   const parameters = shape.outChannels * shape.taps * shape.channels;
   if (!(Number.isInteger(bits) && bits >= 2 && bits <= 8))
     refuse('2 to 8 bits', `the weights of ${name}`, bits);

@@ -39,10 +39,7 @@ export function unpackedModel(model: PackedModel): { graph: Graph; quantization:
       malformed(
         `Expected a float32 value for the quantizer of ${JSON.stringify(value)} but received ${typeOf(graph, value)?.dtype ?? 'one without a type'}.`,
       );
-  const integers = [...layers].map(
-    ([layer, { bits, q, scales, bias }]) => [layer, { bits, q, scales, bias }] as const,
-  );
-  return { graph, quantization: { activations, layers: new Map(integers) } };
+  return { graph, quantization: { activations, layers } };
 }
 
 function checkNode(node: Node): void {
@@ -65,13 +62,13 @@ function addLayer(constants: Map<string, Tensor>, node: Node, layer: ShapedLayer
     malformed(
       `Expected a Conv or a Linear for ${rank} dimensions of integer weights but received node ${node.name} (${node.op}).`,
     );
-  const { q, scales, bias, weightsShape } = layer;
+  const { bias, weightsShape } = layer;
   let data: Float32Array | undefined;
   add(constants, node, 1, {
     dtype: 'float32',
     shape: weightsShape,
     get data() {
-      return (data ??= dequantizeWeights(q, scales));
+      return (data ??= dequantizeWeights(layer.q, layer.scales));
     },
   });
   if (node.inputs[2]) add(constants, node, 2, { dtype: 'float32', shape: [bias.length], data: bias });

@@ -3,12 +3,15 @@ import { bytesOf } from './byte-writer.ts';
 import { LEAST_BITS, MOST_BITS, malformedAt } from './layout.ts';
 import type { PackedQuantizer, ShapedLayer } from './model.ts';
 import { readNumbers, writeNumbers } from './numbers.ts';
-import { firstOutside, hasZeroTail, pack, packedLength, unpack } from './packing.ts';
+import { firstOutside, hasZeroTail, pack, packedLength, unpack as plainUnpack } from './packing.ts';
 import type { Sink, Source } from './sections.ts';
 import { copyOf, elementsOf, readShape, writeShape } from './tensors.ts';
 
 /** Scale and bias. */
 const BYTES_PER_CHANNEL = 8;
+
+/** The exponent that float32 has for infinities and what is no number. */
+const INFINITE = 0x7f800000;
 
 /** The width of a node that is no quantized layer. */
 export const NO_LAYER = 0;
@@ -32,7 +35,8 @@ export function writeLayer(sink: Sink, name: string, layer: ShapedLayer): void {
 }
 
 /** Null for a node without integers. */
-export function readLayer({ manifest, weights }: Source, what: string): ShapedLayer | null {
+export function readLayer(source: Source, what: string): ShapedLayer | null {
+  const { manifest, weights } = source;
   const at = manifest.at;
   const bits = manifest.byte(`the width of the weights of ${what}`);
   if (bits === NO_LAYER) return null;
@@ -54,24 +58,35 @@ export function readLayer({ manifest, weights }: Source, what: string): ShapedLa
   const packed = weights.take(length, `the weights of ${what}`);
   if (!hasZeroTail(packed, count, bits))
     malformedAt(weights.at - 1, `zeros behind the weights of ${what}`, packed[length - 1]);
-  const q = new Int8Array(count);
-  unpack(packed, bits, q);
-  const scales = readFloats(weights, channels, `the scales of ${what}`, (x) => x > 0);
-  const bias = readFloats(weights, channels, `the biases of ${what}`, () => true);
-  return { bits, q, scales, bias, weightsShape };
+  const { unpack = plainUnpack } = source;
+  const scales = readFloats(weights, channels, `the scales of ${what}`, true);
+  const bias = readFloats(weights, channels, `the biases of ${what}`, false);
+  return {
+    bits,
+    get q() {
+      const q = new Int8Array(count);
+      unpack(packed, bits, q);
+      return q;
+    },
+    scales,
+    bias,
+    weightsShape,
+  };
 }
 
 function readFloats(
   weights: Source['weights'],
   count: number,
   what: string,
-  holds: (value: number) => boolean,
+  positive: boolean,
 ): Float32Array {
   const at = weights.at;
   const values = copyOf(weights.take(4 * count, what), Float32Array) as Float32Array;
+  // As integers, which cost no memory while code is still interpreted: files are mostly opened once.
+  const words = new Int32Array(values.buffer);
   for (let i = 0; i < count; i++)
-    if (!Number.isFinite(values[i]) || !holds(values[i]))
-      malformedAt(at + 4 * i, `finite numbers${holds(-1) ? '' : ' above 0'} for ${what}`, values[i]);
+    if ((words[i] & INFINITE) === INFINITE || (positive && words[i] <= 0))
+      malformedAt(at + 4 * i, `finite numbers${positive ? ' above 0' : ''} for ${what}`, values[i]);
   return values;
 }
 

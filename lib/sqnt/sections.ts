@@ -16,6 +16,15 @@ export interface Source {
   weights: ByteReader;
   constants: ByteReader;
   texts: readonly string[];
+  unpack?: ReadOptions['unpack'];
+}
+
+/** Faster ways than those written here, where the caller has them. */
+export interface ReadOptions {
+  /** CRC-32 of zip, gzip and PNG, as an unsigned number. */
+  crc32?: ((bytes: Uint8Array) => number) | undefined;
+  /** Dense two's complement of 2..8 bits -> q; as `unpack` of the kernels. */
+  unpack?: ((packed: Uint8Array, bits: number, q: Int8Array) => void) | undefined;
 }
 
 export function writeText({ manifest, indexOf }: Sink, text: string): void {
