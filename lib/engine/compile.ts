@@ -67,7 +67,11 @@ class PlannedExecutor implements Executor {
     return sliced.whole;
   }
 
-  runLater(feeds: Feeds, fetches: readonly string[], options: RunOptions = {}): Promise<Map<string, Tensor>> {
+  async runLater(
+    feeds: Feeds,
+    fetches: readonly string[],
+    options: RunOptions = {},
+  ): Promise<Map<string, Tensor>> {
     const { into, signal } = options;
     const begin = async (held: Feeds) => {
       signal?.throwIfAborted();

@@ -55,7 +55,8 @@ export const hostWith = (worker: URL): Host => ({
   now: () => performance.now(),
   spawn: async () => {
     const { Worker } = await import('node:worker_threads');
-    return remote(new Worker(worker));
+    // Without the options of the process, which may be about its main module.
+    return remote(new Worker(worker, { execArgv: [] }));
   },
 });
 
