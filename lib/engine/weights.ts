@@ -1,6 +1,6 @@
 import { refuse, SigmaQuantError } from '../errors.ts';
 import type { Kernels, Region, WeightsShape } from '../kernels/kernels.ts';
-import { roundHalfEven } from '../kernels/math.ts';
+import { ROUND } from '../kernels/math.ts';
 import type { QuantizedLayer } from '../quant/quantizer.ts';
 import { align } from './memory-plan.ts';
 
@@ -111,8 +111,7 @@ export function packIntegers(
     const region = kernels.arena.allocate(multipliersAt + align(channels * 4));
     kernels.packWeights(q, own, region.bytes(0, size));
     const multipliers = region.float32(multipliersAt, channels);
-    fillBiases(bias, scales, inputScale, region.int32(biasAt, channels));
-    fillMultipliers(scales, inputScale, outputScale, multipliers);
+    fillChannels(bias, scales, inputScale, outputScale, region.int32(biasAt, channels), multipliers);
     return { region, shape: own, size, biasAt, multipliersAt };
   };
   const packed: IntegerWeights = {
@@ -147,24 +146,27 @@ export function packIntegers(
   return packed;
 }
 
-function fillBiases(bias: Float32Array, scales: Float32Array, inputScale: number, out: Int32Array): void {
-  const input = fround(inputScale);
-  for (let n = 0; n < out.length; n++) {
-    const rounded = roundHalfEven(bias[n] / fround(input * scales[n]));
-    out[n] = rounded < INT32_LOW ? INT32_LOW : rounded > INT32_HIGH ? INT32_HIGH : rounded;
-  }
-}
-
-function fillMultipliers(
+/**
+ * Written for code that is still interpreted, since most networks are packed once: stores round to float32 without a
+ * call, and numbers that lie in arrays need no memory of their own.
+ */
+function fillChannels(
+  bias: Float32Array,
   scales: Float32Array,
   inputScale: number,
   outputScale: number | null,
-  out: Float32Array,
+  biases: Int32Array,
+  multipliers: Float32Array,
 ): void {
   const input = fround(inputScale);
   // Nothing is changed by a division by 1.
   const output = outputScale === null ? 1 : fround(outputScale);
-  for (let n = 0; n < out.length; n++) out[n] = fround(input * scales[n]) / output;
+  for (let n = 0; n < scales.length; n++) {
+    multipliers[n] = input * scales[n];
+    const x = bias[n] / multipliers[n];
+    biases[n] = x > INT32_LOW ? (x < INT32_HIGH ? x + ROUND - ROUND : INT32_HIGH) : INT32_LOW;
+    multipliers[n] /= output;
+  }
 }
 
 function checkLayer(

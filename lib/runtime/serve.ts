@@ -1,10 +1,10 @@
 import { compile, type Executor } from '../engine/index.ts';
 import type { SigmaQuantError } from '../errors.ts';
 import { checked } from '../kernels/checked.ts';
-import { type ReadOptions, readSqnt } from '../sqnt/index.ts';
+import { readSqnt } from '../sqnt/index.ts';
 import type { Host } from './host.ts';
 import { type Answer, buffersOf, type Request } from './remote.ts';
-import { unpackedModel } from './unpack.ts';
+import { readOptions, unpackedModel } from './unpack.ts';
 
 /** Answers the requests of a RemoteSession one after another. Returns what takes its messages. */
 export function serve(
@@ -18,8 +18,7 @@ export function serve(
       const { bytes, options } = request;
       loaded = host.createKernels(options).then((unchecked) => {
         const kernels = checked(unchecked);
-        const unpack: ReadOptions['unpack'] = (...values) => kernels.unpack(...values);
-        const { graph, quantization } = unpackedModel(readSqnt(bytes, { crc32: host.crc32, unpack }));
+        const { graph, quantization } = unpackedModel(readSqnt(bytes, readOptions(host, kernels)));
         return compile(graph, kernels, { quantization });
       });
       await loaded;

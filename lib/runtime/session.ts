@@ -9,7 +9,7 @@ import type { Host } from './host.ts';
 import { type LayerProfile, profileOf } from './profile.ts';
 import { RemoteSession } from './remote.ts';
 import { checkElements, type Inputs, inputTensors } from './tensors.ts';
-import { unpackedModel } from './unpack.ts';
+import { readOptions, unpackedModel } from './unpack.ts';
 
 export interface SessionOptions extends KernelsOptions {
   /** Rejects loading with its reason. */
@@ -62,7 +62,7 @@ export class Session {
 
   /** Use `Session.load`. */
   constructor(host: Host, kernels: Kernels, bytes: Uint8Array) {
-    const packed = readSqnt(bytes, { crc32: host.crc32, unpack: (...values) => kernels.unpack(...values) });
+    const packed = readSqnt(bytes, readOptions(host, kernels));
     const { graph, quantization } = unpackedModel(packed);
     this.#host = host;
     this.#kernels = kernels;

@@ -25,8 +25,8 @@ const PORT_BYTES = 3;
 const QUANTIZER_BYTES = 7;
 
 /**
- * A file's content. Integers of layers stay packed in `bytes`, which may not change any more, and are unpacked anew
- * whenever they are asked for. Checked in this order: magic, version, lengths of the sections, checksum, then every field
+ * A file's content. Integers of layers stay in `bytes`, which may not change any more; those below 8 bits are unpacked
+ * anew whenever they are asked for. Checked in this order: magic, version, lengths of the sections, checksum, then every field
  * with its bounds; time and memory are linear in the file's size. Throws MALFORMED_MODEL naming the
  * byte, UNSUPPORTED_MODEL for a file of a newer version, INVALID_ARGUMENT for anything but bytes. What operators mean
  * by their inputs is not checked here.
@@ -42,7 +42,8 @@ export function readSqnt(bytes: Uint8Array, options: ReadOptions = {}): PackedMo
 }
 
 /** The sections of a file whose header and checksum are right. */
-function open(bytes: Uint8Array, { crc32 = plainCrc32, unpack }: ReadOptions): Omit<Source, 'texts'> {
+function open(bytes: Uint8Array, options: ReadOptions): Omit<Source, 'texts'> {
+  const { crc32 = plainCrc32 } = options;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   MAGIC.forEach((expected, at) => {
     if (bytes[at] !== expected)
@@ -76,7 +77,7 @@ function open(bytes: Uint8Array, { crc32 = plainCrc32, unpack }: ReadOptions): O
   const [manifest, weights, constants] = lengths.map(
     (_, i) => new ByteReader(bytes, starts[i], starts[i + 1]),
   );
-  return { manifest, weights, constants, unpack };
+  return { manifest, weights, constants, options };
 }
 
 function readManifest(sections: Omit<Source, 'texts'>): PackedModel {
