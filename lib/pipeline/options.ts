@@ -60,6 +60,8 @@ export interface QuantizeOptions extends SearchOptions {
   samples?: number;
   /** Evaluations that the search may spend; default 40. */
   evaluations?: number;
+  /** Bytes of activations that evaluations may keep for one another, 0 for none; default 1 GiB. */
+  cacheBytes?: number;
   /** Opset of the exported file, 13 or 21 (default). */
   opset?: number;
   /** Folder to write; nothing is written without it. */
@@ -85,6 +87,7 @@ export const DEFAULTS = {
   /** Calibration samples on which single layers are measured: about a minute's work at 30 GMAC a second. */
   profile: { least: 16, most: 128, macs: 2e12 },
   evaluations: 40,
+  cacheBytes: 2 ** 30,
   /** Input patches per layer and sample that enter its Hessian. */
   patches: 64,
   /** How far phase 1 of `sigma` may miss a target: a fifth of a ceiling, two points of the floor. */

@@ -82,15 +82,22 @@ function readFloats(
 ): Float32Array {
   const at = weights.at;
   const values = copyOf(weights.take(4 * count, what), Float32Array) as Float32Array;
-  // Sorted, what is no number comes last; all without a line of JavaScript per number.
-  const sorted = values.slice().sort();
-  if (
-    !(sorted[0] > (positive ? 0 : Number.NEGATIVE_INFINITY) && sorted[count - 1] < Number.POSITIVE_INFINITY)
-  ) {
+  if (!areFinite(values) || (positive && !(least(values) > 0))) {
     const wrong = values.findIndex((value) => !Number.isFinite(value) || (positive && !(value > 0)));
     malformedAt(at + 4 * wrong, `finite numbers${positive ? ' above 0' : ''} for ${what}`, values[wrong]);
   }
   return values;
+}
+
+/** As this and `least` look at numbers, no line of JavaScript runs for each of them. */
+function areFinite(values: Float32Array): boolean {
+  return ![Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY].some((value) =>
+    values.includes(value),
+  );
+}
+
+function least(values: Float32Array): number {
+  return values.slice().sort()[0];
 }
 
 export function writeQuantizer({ manifest }: Sink, quantizer: PackedQuantizer): void {
