@@ -110,12 +110,15 @@ export function offeredBits(bits: readonly number[] | undefined): number[] {
 
 /** Checks plain numbers before any long work. Throws INVALID_ARGUMENT. */
 export function checkOptions(options: Partial<QuantizeOptions>): void {
-  const { activationBits, samples, evaluations, maxDrop, minAccuracy, minSqnr, seed, opset } = options;
+  const { activationBits, samples, evaluations, cacheBytes, maxDrop, minAccuracy, minSqnr, seed, opset } =
+    options;
   if (activationBits !== undefined) width(activationBits, 'activation-bits');
   for (const [layer, bits] of Object.entries(options.pins ?? {})) width(bits, `the width of layer ${layer}`);
   for (const [name, value] of Object.entries({ samples, evaluations }))
     if (value !== undefined && !(Number.isInteger(value) && value >= 1))
       refuse('a whole number above 0', name, value);
+  if (cacheBytes !== undefined && !(Number.isInteger(cacheBytes) && cacheBytes >= 0))
+    refuse('a whole number of bytes', 'cacheBytes', cacheBytes);
   if (seed !== undefined && !(Number.isInteger(seed) && seed >= 0 && seed <= 0xffffffff))
     refuse('a whole number from 0 to 4294967295', 'seed', seed);
   if (maxDrop !== undefined && !(maxDrop >= 0 && maxDrop <= 100))
