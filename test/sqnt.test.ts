@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
+import { crc32 } from 'node:zlib';
 import { compile } from '../lib/engine/index.ts';
 import { SigmaQuantError } from '../lib/errors.ts';
 import { packedModel } from '../lib/export/sqnt.ts';
@@ -8,6 +9,7 @@ import { pack as referencePack } from '../lib/kernels/reference-integer.ts';
 import { weightBytes } from '../lib/quant/packing.ts';
 import { dequantizeWeights } from '../lib/quant/weights.ts';
 import { unpackedModel } from '../lib/runtime/unpack.ts';
+import { crc32 as plainCrc32 } from '../lib/sqnt/crc32.ts';
 import { type PackedModel, readSqnt, writeSqnt } from '../lib/sqnt/index.ts';
 import { pack, packedLength, unpack } from '../lib/sqnt/packing.ts';
 import { random } from './contract/support.ts';
@@ -87,11 +89,26 @@ describe('packed file', () => {
     assert.deepEqual(readSqnt(odd), model);
   });
 
-  it('shares no memory with the bytes that it was read from', () => {
-    const own = bytes.slice();
-    const read = readSqnt(own);
-    own.fill(0xff);
-    assert.deepEqual(read, model);
+  it('unpacks integers when they are asked for, and by the ways that it is given', () => {
+    const read = readSqnt(bytes);
+    const { q } = read.layers.get('stem')!;
+    assert.deepEqual(q, model.layers.get('stem')!.q);
+    assert.notEqual(read.layers.get('stem')!.q, q, 'nothing keeps them');
+    const used = { crc32: 0, unpack: 0 };
+    const other = readSqnt(bytes, {
+      crc32: (data) => (used.crc32++, crc32(data)),
+      unpack: (packed, bits, into) => (used.unpack++, unpack(packed, bits, into)),
+    });
+    assert.deepEqual(used, { crc32: 1, unpack: 0 });
+    assert.deepEqual(other.layers.get('stem')!.q, q);
+    assert.equal(used.unpack, 1);
+  });
+
+  it('has the checksum of zip', () => {
+    for (const length of [0, 1, 15, 16, 17, 1000]) {
+      const data = Uint8Array.from({ length }, (_, i) => i * 7);
+      assert.equal(plainCrc32(data), crc32(data), `${length} bytes`);
+    }
   });
 
   it('holds no weights twice: constants of quantized layers are in no other place', () => {
@@ -304,7 +321,10 @@ describe('unpacked model', () => {
   it('is the graph that was packed', () => {
     const { graph, quantization, model } = sampleNetwork();
     const unpacked = unpackedModel(readSqnt(writeSqnt(model)));
-    assert.deepEqual(unpacked.quantization, quantization);
+    assert.deepEqual(unpacked.quantization.activations, quantization.activations);
+    for (const [name, { bits, q, scales, bias }] of unpacked.quantization.layers)
+      assert.deepEqual({ bits, q, scales, bias }, quantization.layers.get(name), name);
+    assert.equal(unpacked.quantization.layers.size, quantization.layers.size);
     const { constants, types, ...rest } = unpacked.graph;
     const { constants: packed, types: declared, ...others } = graph;
     assert.deepEqual(rest, others);

@@ -5,6 +5,9 @@ import { liveBefore } from './profile.ts';
 /** How much longer than from its own layer a run may take because it begins at an earlier one. */
 const DETOURS = [1.03, 1.06, 1.12, 1.25, 1.5, 2, 4];
 
+/** Keys remembered: of thousands of evaluations. */
+const SEEN_LIMIT = 100_000;
+
 export interface SuffixOptions {
   /** Of all batches together. */
   samples: number;
@@ -28,7 +31,9 @@ interface Kept {
 
 /**
  * Runs an executor whose layers change from one round over the same batches to the next: each run begins at the last
- * kept activations that come before every changed layer. What was used longest ago gives way at the ceiling.
+ * kept activations that come before every changed layer. At a cut, the first activations are kept, and others when they
+ * are computed for the second time: most changes are tried once and taken back, and copying what nobody asks for again
+ * would cost as much as computing it. What was used longest ago gives way at the ceiling.
  */
 export class SuffixRuns {
   readonly #executor: Executor;
@@ -39,6 +44,10 @@ export class SuffixRuns {
   readonly #versions: (string | number)[];
   /** By cut and versions of all layers before it; least recently used first. */
   readonly #kept = new Map<string, Kept>();
+  /** By the same keys, the batches that were run through the cut. */
+  readonly #seen = new Map<string, Set<number>>();
+  /** Per cut, the batches that are kept in some version. */
+  readonly #first: readonly Set<number>[];
   #keys: string[] = [];
   #bytes = 0;
 
@@ -51,6 +60,7 @@ export class SuffixRuns {
     this.#ceiling = ceiling;
     this.#layers = new Map(layers.map(({ name }, i) => [name, i]));
     this.#versions = layers.map(() => '');
+    this.#first = this.#cuts.map(() => new Set());
     this.#rename();
   }
 
@@ -76,21 +86,35 @@ export class SuffixRuns {
   run(batch: number, samples: ReadonlyMap<string, Tensor> | null): Map<string, Tensor> {
     const start = this.#start(batch);
     const feeds = start >= 0 ? this.#used(start).batches.get(batch)! : samples!;
-    const later = this.#cuts.slice(start + 1);
-    const fetches = [...new Set([...this.#outputs, ...later.flatMap(({ values }) => values)])];
+    const kept = this.#wanted(start, batch);
+    const fetches = [...new Set([...this.#outputs, ...kept.flatMap((cut) => this.#cuts[cut].values)])];
     const fetched = this.#executor.run(
       feeds,
       fetches.filter((name) => !feeds.has(name)),
     );
     const found = (name: string) => feeds.get(name) ?? fetched.get(name)!;
-    later.forEach(({ values }, i) => {
-      this.#keep(start + 1 + i, batch, new Map(values.map((name) => [name, found(name)])));
-    });
+    for (const cut of kept)
+      this.#keep(cut, batch, new Map(this.#cuts[cut].values.map((name) => [name, found(name)])));
     return new Map(this.#outputs.map((name) => [name, found(name)]));
   }
 
   #rename(): void {
     this.#keys = this.#cuts.map(({ layer }, cut) => `${cut} ${this.#versions.slice(0, layer).join()}`);
+  }
+
+  /** The cuts behind `start` whose activations are worth keeping now. */
+  #wanted(start: number, batch: number): number[] {
+    if (this.#seen.size > SEEN_LIMIT) this.#seen.clear();
+    const wanted: number[] = [];
+    for (let cut = start + 1; cut < this.#cuts.length; cut++) {
+      const key = this.#keys[cut];
+      const seen = this.#seen.get(key) ?? new Set();
+      this.#seen.set(key, seen);
+      if (seen.has(batch) || !this.#first[cut].has(batch)) wanted.push(cut);
+      seen.add(batch);
+      this.#first[cut].add(batch);
+    }
+    return wanted;
   }
 
   /** The last cut that has this batch, or -1. */

@@ -67,7 +67,11 @@ class PlannedExecutor implements Executor {
     return sliced.whole;
   }
 
-  runLater(feeds: Feeds, fetches: readonly string[], options: RunOptions = {}): Promise<Map<string, Tensor>> {
+  async runLater(
+    feeds: Feeds,
+    fetches: readonly string[],
+    options: RunOptions = {},
+  ): Promise<Map<string, Tensor>> {
     const { into, signal } = options;
     const begin = async (held: Feeds) => {
       signal?.throwIfAborted();
@@ -82,7 +86,9 @@ class PlannedExecutor implements Executor {
     this.#underWay++;
     const copies = atOnce ? feeds : copied(feeds);
     const made = atOnce ? begin(feeds) : this.#last.then(() => begin(copies));
-    this.#last = made.catch(() => {}).finally(() => this.#underWay--);
+    // Before whoever awaits the run goes on: it is idle then.
+    const ended = () => void this.#underWay--;
+    this.#last = made.then(ended, ended);
     return made;
   }
 

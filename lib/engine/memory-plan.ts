@@ -39,14 +39,16 @@ export function planMemory(lifetimes: readonly Lifetime[]): MemoryPlan {
     let best = -1;
     let bestGap = Number.POSITIVE_INFINITY;
     let free = 0;
-    for (const other of placed) {
-      if (lifetimes[other].last < first || lifetimes[other].first > last) continue;
-      const gap = offsets[other] - free;
+    for (let i = 0; i < placed.length; i++) {
+      const other = lifetimes[placed[i]];
+      if (other.last < first || other.first > last) continue;
+      const start = offsets[placed[i]];
+      const gap = start - free;
       if (gap >= size && gap < bestGap) {
         best = free;
         bestGap = gap;
       }
-      free = Math.max(free, offsets[other] + align(lifetimes[other].byteLength));
+      free = Math.max(free, start + align(other.byteLength));
     }
     offsets[index] = best >= 0 ? best : free;
     planned = Math.max(planned, offsets[index] + size);

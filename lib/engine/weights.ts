@@ -1,6 +1,6 @@
 import { refuse, SigmaQuantError } from '../errors.ts';
 import type { Kernels, Region, WeightsShape } from '../kernels/kernels.ts';
-import { roundHalfEven } from '../kernels/math.ts';
+import { ROUND } from '../kernels/math.ts';
 import type { QuantizedLayer } from '../quant/quantizer.ts';
 import { align } from './memory-plan.ts';
 
@@ -102,21 +102,16 @@ export function packIntegers(
   const packings = new Map<QuantizedLayer, Packing>();
   let current: Packing;
   const make = (source: QuantizedLayer): Packing => {
-    checkLayer(name, shape, source);
-    const own = { ...shape, bits: source.bits };
+    const { q, bits, scales, bias } = source;
+    checkLayer(name, shape, source, q);
+    const own = { ...shape, bits };
     const size = kernels.weightsSize(own);
     const biasAt = align(size);
     const multipliersAt = biasAt + align(channels * 4);
     const region = kernels.arena.allocate(multipliersAt + align(channels * 4));
-    kernels.packWeights(source.q, own, region.bytes(0, size));
-    const bias = region.int32(biasAt, channels);
+    kernels.packWeights(q, own, region.bytes(0, size));
     const multipliers = region.float32(multipliersAt, channels);
-    for (let n = 0; n < channels; n++) {
-      const unit = fround(fround(inputScale) * source.scales[n]);
-      const rounded = roundHalfEven(source.bias[n] / unit);
-      bias[n] = Math.min(Math.max(rounded, INT32_LOW), INT32_HIGH);
-      multipliers[n] = outputScale === null ? unit : fround(unit / fround(outputScale));
-    }
+    fillChannels(bias, scales, inputScale, outputScale, region.int32(biasAt, channels), multipliers);
     return { region, shape: own, size, biasAt, multipliersAt };
   };
   const packed: IntegerWeights = {
@@ -151,7 +146,35 @@ export function packIntegers(
   return packed;
 }
 
-function checkLayer(name: string, shape: WeightsShape, { bits, q, scales, bias }: QuantizedLayer): void {
+/**
+ * Written for code that is still interpreted, since most networks are packed once: stores round to float32 without a
+ * call, and numbers that lie in arrays need no memory of their own.
+ */
+function fillChannels(
+  bias: Float32Array,
+  scales: Float32Array,
+  inputScale: number,
+  outputScale: number | null,
+  biases: Int32Array,
+  multipliers: Float32Array,
+): void {
+  const input = fround(inputScale);
+  // Nothing is changed by a division by 1.
+  const output = outputScale === null ? 1 : fround(outputScale);
+  for (let n = 0; n < scales.length; n++) {
+    multipliers[n] = input * scales[n];
+    const x = bias[n] / multipliers[n];
+    biases[n] = x > INT32_LOW ? (x < INT32_HIGH ? x + ROUND - ROUND : INT32_HIGH) : INT32_LOW;
+    multipliers[n] /= output;
+  }
+}
+
+function checkLayer(
+  name: string,
+  shape: WeightsShape,
+  { bits, scales, bias }: QuantizedLayer,
+  q: Int8Array,
+): void {
   const parameters = shape.outChannels * shape.taps * shape.channels;
   if (!(Number.isInteger(bits) && bits >= 2 && bits <= 8))
     refuse('2 to 8 bits', `the weights of ${name}`, bits);

@@ -71,7 +71,7 @@ function powerOfTwo(k: number): number {
 }
 
 /** Adding and taking away 1.5 * 2^52 leaves the nearest integer, ties to even, for |x| < 2^51. */
-const ROUND = 1.5 * 2 ** 52;
+export const ROUND = 1.5 * 2 ** 52;
 
 /** Half to even. Exact for |x| < 2^51; larger numbers have no fraction worth keeping here. */
 export function roundHalfEven(x: number): number {

@@ -30,6 +30,7 @@ export const heapArena: Arena = {
     let buffer: ArrayBuffer;
     try {
       buffer = new ArrayBuffer(byteLength);
+      new Uint8Array(buffer); // views may be shorter than buffers
     } catch (cause) {
       throw new SigmaQuantError(
         'OUT_OF_MEMORY',

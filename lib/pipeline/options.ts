@@ -60,6 +60,8 @@ export interface QuantizeOptions extends SearchOptions {
   samples?: number;
   /** Evaluations that the search may spend; default 40. */
   evaluations?: number;
+  /** Bytes of activations that evaluations may keep for one another, 0 for none; default 1 GiB. */
+  cacheBytes?: number;
   /** Opset of the exported file, 13 or 21 (default). */
   opset?: number;
   /** Folder to write; nothing is written without it. */
@@ -85,6 +87,7 @@ export const DEFAULTS = {
   /** Calibration samples on which single layers are measured: about a minute's work at 30 GMAC a second. */
   profile: { least: 16, most: 128, macs: 2e12 },
   evaluations: 40,
+  cacheBytes: 2 ** 30,
   /** Input patches per layer and sample that enter its Hessian. */
   patches: 64,
   /** How far phase 1 of `sigma` may miss a target: a fifth of a ceiling, two points of the floor. */
@@ -107,12 +110,15 @@ export function offeredBits(bits: readonly number[] | undefined): number[] {
 
 /** Checks plain numbers before any long work. Throws INVALID_ARGUMENT. */
 export function checkOptions(options: Partial<QuantizeOptions>): void {
-  const { activationBits, samples, evaluations, maxDrop, minAccuracy, minSqnr, seed, opset } = options;
+  const { activationBits, samples, evaluations, cacheBytes, maxDrop, minAccuracy, minSqnr, seed, opset } =
+    options;
   if (activationBits !== undefined) width(activationBits, 'activation-bits');
   for (const [layer, bits] of Object.entries(options.pins ?? {})) width(bits, `the width of layer ${layer}`);
   for (const [name, value] of Object.entries({ samples, evaluations }))
     if (value !== undefined && !(Number.isInteger(value) && value >= 1))
       refuse('a whole number above 0', name, value);
+  if (cacheBytes !== undefined && !(Number.isInteger(cacheBytes) && cacheBytes >= 0))
+    refuse('a whole number of bytes', 'cacheBytes', cacheBytes);
   if (seed !== undefined && !(Number.isInteger(seed) && seed >= 0 && seed <= 0xffffffff))
     refuse('a whole number from 0 to 4294967295', 'seed', seed);
   if (maxDrop !== undefined && !(maxDrop >= 0 && maxDrop <= 100))

@@ -130,6 +130,7 @@ async function run(job: Job): Promise<QuantizeResult> {
     scorer,
     widest(choices),
     (quantization) => compile(graph, kernels, { quantization }),
+    options.cacheBytes ?? DEFAULTS.cacheBytes,
     job.work.signal,
   );
   const allocation = await clock.time('allocate', () => allocate(job, floor, profiles, scorer, candidate));

@@ -70,9 +70,6 @@ export interface Candidate {
   readonly executor: Executor;
 }
 
-/** Bytes of activations that evaluations may keep for one another. */
-const CACHE_CEILING = 2 ** 30;
-
 export async function createCandidate(
   networkLayers: readonly Layer[],
   quantizers: ReadonlyMap<string, Quantizer>,
@@ -80,6 +77,7 @@ export async function createCandidate(
   scorer: Scorer,
   first: Widths,
   compileQuantized: (quantization: Quantization) => Executor,
+  cacheBytes: number,
   signal?: AbortSignal,
 ): Promise<Candidate> {
   const layers = new Map<string, QuantizedLayer>();
@@ -87,7 +85,7 @@ export async function createCandidate(
   const scores = new Map<string, Score>();
   for (const [name, { weights }] of first) layers.set(name, await recovery.quantize(name, weights, signal));
   const executor = compileQuantized(quantization);
-  const runs = new SuffixRuns(executor, networkLayers, { samples: scorer.samples, ceiling: CACHE_CEILING });
+  const runs = new SuffixRuns(executor, networkLayers, { samples: scorer.samples, ceiling: cacheBytes });
   for (const [name, { bits }] of layers) runs.changed(name, bits);
 
   async function become(widths: Widths, abort?: AbortSignal): Promise<void> {

@@ -13,8 +13,8 @@ export interface Quantizer {
 /** A layer's weights in integers, symmetric and per output channel. */
 export interface QuantizedLayer {
   bits: number;
-  /** [outChannels][taps][channels], within [-2^(bits-1), 2^(bits-1)-1]. */
-  q: Int8Array;
+  /** [outChannels][taps][channels], within [-2^(bits-1), 2^(bits-1)-1]. Perhaps made anew each time it is read. */
+  readonly q: Int8Array;
   /** [outChannels], positive, never below |bias| / (inputScale * 2^30). */
   scales: Float32Array;
   /** Float bias after correction, [outChannels]; the integer bias is rne(bias / fl(inputScale * scale)). */

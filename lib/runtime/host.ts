@@ -6,6 +6,8 @@ export interface Host {
   read(source: string | URL): Promise<Uint8Array>;
   /** Throws BACKEND_UNAVAILABLE. */
   createKernels(options: KernelsOptions): Promise<Kernels>;
+  /** The checksum of packed files where the host has it built in. */
+  readonly crc32?: (bytes: Uint8Array) => number;
   /** Milliseconds, monotonic. */
   now(): number;
   /** A worker that serves sessions (serve.ts); throws where none can be had. */

@@ -1,12 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import type { TransferListItem, Worker } from 'node:worker_threads';
+import { crc32 } from 'node:zlib';
 import { SigmaQuantError } from '../errors.ts';
 import { createKernels } from '../kernels/index.ts';
 import { fetched } from './fetched.ts';
 import type { Host, Remote } from './host.ts';
 
-/** The worker beside this module: in the sources as in the package. */
-const WORKER = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
+/** The worker beside this module; for the sources, which Node cannot run in a worker, the built one. */
+const WORKER = new URL(
+  import.meta.url.endsWith('.ts') ? '../../dist/runtime/worker.js' : './worker.js',
+  import.meta.url,
+);
 
 async function read(source: string | URL): Promise<Uint8Array> {
   const url = source instanceof URL ? source : /^https?:/.test(source) ? new URL(source) : null;
@@ -43,12 +47,17 @@ function ended(why: string, cause?: unknown): SigmaQuantError {
   return new SigmaQuantError('INTERNAL', message, { cause });
 }
 
-export const nodeHost: Host = {
+/** Node with `worker`, a module that serves sessions. */
+export const hostWith = (worker: URL): Host => ({
   read,
   createKernels,
+  crc32,
   now: () => performance.now(),
   spawn: async () => {
     const { Worker } = await import('node:worker_threads');
-    return remote(new Worker(WORKER));
+    // Without the options of the process, which may be about its main module.
+    return remote(new Worker(worker, { execArgv: [] }));
   },
-};
+});
+
+export const nodeHost: Host = hostWith(WORKER);

@@ -65,11 +65,9 @@ export class RemoteSession {
     return new Map([...tensors].map(([name, tensor]) => [name, filled(name, tensor, into?.get(name))]));
   }
 
-  /** Runs that wait reject. */
+  /** To be called when no run is under way. */
   end(): void {
-    this.#end(
-      new SigmaQuantError('INVALID_ARGUMENT', 'Expected a session that is not disposed before its runs end.'),
-    );
+    this.#end(new SigmaQuantError('INVALID_ARGUMENT', 'Expected a session that is not disposed.'));
     this.#remote?.end();
   }
 

@@ -1,13 +1,14 @@
 import { compile, type Executor } from '../engine/index.ts';
 import type { SigmaQuantError } from '../errors.ts';
+import { checked } from '../kernels/checked.ts';
 import { readSqnt } from '../sqnt/index.ts';
 import type { Host } from './host.ts';
 import { type Answer, buffersOf, type Request } from './remote.ts';
-import { unpackedModel } from './unpack.ts';
+import { readOptions, unpackedModel } from './unpack.ts';
 
 /** Answers the requests of a RemoteSession one after another. Returns what takes its messages. */
 export function serve(
-  host: Pick<Host, 'createKernels'>,
+  host: Pick<Host, 'createKernels' | 'crc32'>,
   answer: (message: Answer, transfer: ArrayBuffer[]) => void,
 ): (request: unknown) => void {
   let loaded: Promise<Executor>;
@@ -15,8 +16,9 @@ export function serve(
   const perform = async (request: Request) => {
     if (request.kind === 'load') {
       const { bytes, options } = request;
-      loaded = host.createKernels(options).then((kernels) => {
-        const { graph, quantization } = unpackedModel(readSqnt(bytes));
+      loaded = host.createKernels(options).then((unchecked) => {
+        const kernels = checked(unchecked);
+        const { graph, quantization } = unpackedModel(readSqnt(bytes, readOptions(host, kernels)));
         return compile(graph, kernels, { quantization });
       });
       await loaded;

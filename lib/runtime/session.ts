@@ -1,6 +1,7 @@
 import { compile, type Executor } from '../engine/index.ts';
 import { refuse, SigmaQuantError } from '../errors.ts';
 import type { Graph, Port, Tensor, TensorData } from '../graph/graph.ts';
+import { checked } from '../kernels/checked.ts';
 import type { BackendName, Isa, Kernels, KernelsOptions } from '../kernels/kernels.ts';
 import { type PackedModel, readSqnt } from '../sqnt/index.ts';
 import { abortable } from './abortable.ts';
@@ -8,7 +9,7 @@ import type { Host } from './host.ts';
 import { type LayerProfile, profileOf } from './profile.ts';
 import { RemoteSession } from './remote.ts';
 import { checkElements, type Inputs, inputTensors } from './tensors.ts';
-import { unpackedModel } from './unpack.ts';
+import { readOptions, unpackedModel } from './unpack.ts';
 
 export interface SessionOptions extends KernelsOptions {
   /** Rejects loading with its reason. */
@@ -55,12 +56,13 @@ export class Session {
   readonly #graph: Graph;
   readonly #bytes: Uint8Array;
   #remote: RemoteSession | null = null;
-  #remoteRuns = 0;
+  /** Asynchronous runs whose work has not ended. */
+  #underWay = 0;
   #disposed = false;
 
   /** Use `Session.load`. */
   constructor(host: Host, kernels: Kernels, bytes: Uint8Array) {
-    const packed = readSqnt(bytes);
+    const packed = readSqnt(bytes, readOptions(host, kernels));
     const { graph, quantization } = unpackedModel(packed);
     this.#host = host;
     this.#kernels = kernels;
@@ -84,8 +86,7 @@ export class Session {
    */
   runSync(inputs: Inputs, options: RunOptions = {}): Outputs {
     const { feeds, fetches, into } = this.#prepared(inputs, options);
-    if (this.#remoteRuns > 0)
-      throw new SigmaQuantError('BUSY', 'Expected no asynchronous run under way but one is: await it first.');
+    this.#checkIdle();
     return Object.fromEntries(this.#executor.run(feeds, fetches, into));
   }
 
@@ -98,9 +99,13 @@ export class Session {
     const { signal } = options;
     signal?.throwIfAborted();
     const { feeds, fetches, into } = this.#prepared(inputs, options);
-    const made = this.#kernels.record
-      ? this.#executor.runLater(feeds, fetches, { ...(into && { into }), ...(signal && { signal }) })
-      : this.#runRemotely(feeds, fetches, into);
+    this.#underWay++;
+    const made = this.#runElsewhere(feeds, fetches, into, signal);
+    const ended = () => {
+      this.#underWay--;
+      if (this.#disposed) this.#release();
+    };
+    made.then(ended, ended);
     return Object.fromEntries(await abortable(made, signal));
   }
 
@@ -111,6 +116,7 @@ export class Session {
   profile(inputs: Inputs, runs = 10): LayerProfile[] {
     if (!(Number.isInteger(runs) && runs >= 1)) refuse('a whole number above 0', 'runs', runs);
     const { feeds, fetches } = this.#prepared(inputs, {});
+    this.#checkIdle();
     const once = () => this.#executor.profile(feeds, fetches, () => this.#host.now());
     return profileOf(this.#graph, Array.from({ length: runs }, once));
   }
@@ -125,6 +131,11 @@ export class Session {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    this.#release();
+  }
+
+  #release(): void {
+    if (this.#underWay > 0) return;
     this.#remote?.end();
     this.#executor.dispose();
     this.#kernels.dispose();
@@ -138,6 +149,11 @@ export class Session {
     if (this.#disposed) refuse('a session that is not disposed', 'session', `${this.name}, which is`);
   }
 
+  #checkIdle(): void {
+    if (this.#underWay > 0)
+      throw new SigmaQuantError('BUSY', 'Expected no asynchronous run under way but one is: await it first.');
+  }
+
   #prepared(inputs: Inputs, { outputs, into }: RunOptions) {
     this.#checkAlive();
     const feeds = inputTensors(this.inputs, inputs);
@@ -148,29 +164,28 @@ export class Session {
     for (const name of fetches) portOf(name, 'outputs');
     const targets = Object.entries(into ?? {}).map(([name, data]): [string, Tensor] => {
       const port = portOf(name, 'into');
+      if (!fetches.includes(name)) refuse('an output that is wanted', 'into', name);
       checkElements(port, data, `into ${name}`);
       return [name, { dtype: port.dtype, shape: [], data }];
     });
     return { feeds, fetches, into: targets.length > 0 ? new Map(targets) : undefined };
   }
 
-  async #runRemotely(
+  async #runElsewhere(
     feeds: ReadonlyMap<string, Tensor>,
     fetches: readonly string[],
     into: ReadonlyMap<string, Tensor> | undefined,
+    signal: AbortSignal | undefined,
   ): Promise<ReadonlyMap<string, Tensor>> {
-    this.#remoteRuns++;
-    try {
-      // A worker that was killed is replaced by the next run.
-      if (!this.#remote?.alive)
-        this.#remote = new RemoteSession(() => this.#host.spawn(), this.#bytes, {
-          backend: this.backend,
-          threads: this.threads,
-        });
-      return await this.#remote.run(feeds, fetches, into);
-    } finally {
-      this.#remoteRuns--;
-    }
+    if (this.#kernels.record)
+      return this.#executor.runLater(feeds, fetches, { ...(into && { into }), ...(signal && { signal }) });
+    // A worker that was killed is replaced by the next run.
+    if (!this.#remote?.alive)
+      this.#remote = new RemoteSession(() => this.#host.spawn(), this.#bytes, {
+        backend: this.backend,
+        threads: this.threads,
+      });
+    return this.#remote.run(feeds, fetches, into);
   }
 }
 
@@ -184,7 +199,8 @@ export async function loadSession(
   signal?.throwIfAborted();
   const bytes = await bytesOf(host, source);
   signal?.throwIfAborted();
-  const kernels = await host.createKernels(kernelsOptions);
+  // A file may describe what no kernel should see.
+  const kernels = checked(await host.createKernels(kernelsOptions));
   try {
     signal?.throwIfAborted();
     return new Session(host, kernels, bytes);

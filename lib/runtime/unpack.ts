@@ -3,16 +3,34 @@ import type { Graph, Node, Tensor } from '../graph/graph.ts';
 import { type Known, OPERATORS } from '../graph/ops.ts';
 import { symbolicTypes } from '../graph/simplify.ts';
 import { type Inferred, inferredOutputs, type StaticType } from '../graph/types.ts';
+import type { Kernels } from '../kernels/kernels.ts';
 import type { Quantization } from '../quant/quantizer.ts';
 import { dequantizeWeights } from '../quant/weights.ts';
-import type { PackedModel, ShapedLayer } from '../sqnt/index.ts';
+import type { PackedModel, ReadOptions, ShapedLayer } from '../sqnt/index.ts';
 import { checkAttributes } from './attributes.ts';
+import type { Host } from './host.ts';
 
 /** Elements of one value per sample: half a gigabyte in float32. */
 const LARGEST_VALUE = 2 ** 27;
 const MOST_AXES = 32;
 /** Their work is not linear in their sizes; the writer never leaves them with constant inputs alone. */
 const LABORIOUS = new Set(['Linear', 'MatMul', 'Gemm', 'MatMulInteger', 'QLinearMatMul', 'Einsum', 'LRN']);
+
+/**
+ * The fast ways of a host and its kernels to read a packed file. All layers are unpacked in one place, which each
+ * of them has until the next is asked for: nobody here needs two at once.
+ */
+export function readOptions(host: Pick<Host, 'crc32'>, kernels: Kernels): ReadOptions {
+  let place = new Int8Array(0);
+  return {
+    crc32: host.crc32,
+    unpack: (packed, bits, q) => kernels.unpack(packed, bits, q),
+    room(length) {
+      if (place.length < length) place = new Int8Array(length);
+      return place.subarray(0, length);
+    },
+  };
+}
 
 /**
  * The graph and the integers in a packed file, as the engine takes them. Weights and biases of quantized layers are
@@ -39,10 +57,7 @@ export function unpackedModel(model: PackedModel): { graph: Graph; quantization:
       malformed(
         `Expected a float32 value for the quantizer of ${JSON.stringify(value)} but received ${typeOf(graph, value)?.dtype ?? 'one without a type'}.`,
       );
-  const integers = [...layers].map(
-    ([layer, { bits, q, scales, bias }]) => [layer, { bits, q, scales, bias }] as const,
-  );
-  return { graph, quantization: { activations, layers: new Map(integers) } };
+  return { graph, quantization: { activations, layers } };
 }
 
 function checkNode(node: Node): void {
@@ -65,13 +80,13 @@ function addLayer(constants: Map<string, Tensor>, node: Node, layer: ShapedLayer
     malformed(
       `Expected a Conv or a Linear for ${rank} dimensions of integer weights but received node ${node.name} (${node.op}).`,
     );
-  const { q, scales, bias, weightsShape } = layer;
+  const { bias, weightsShape } = layer;
   let data: Float32Array | undefined;
   add(constants, node, 1, {
     dtype: 'float32',
     shape: weightsShape,
     get data() {
-      return (data ??= dequantizeWeights(q, scales));
+      return (data ??= dequantizeWeights(layer.q, layer.scales));
     },
   });
   if (node.inputs[2]) add(constants, node, 2, { dtype: 'float32', shape: [bias.length], data: bias });

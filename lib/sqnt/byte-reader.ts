@@ -47,6 +47,17 @@ export class ByteReader {
   /** A whole number of `least`..`most` in seven bits per byte, lowest first; most is at most 2^53 - 1. */
   count(what: string, most: number, least = 0): number {
     const start = this.#at;
+    const first = this.#bytes[start];
+    let value = first;
+    // Most are of one byte.
+    if (start < this.end && first < 128) this.#at++;
+    else value = this.#longCount(what);
+    if (value < least || value > most) malformedAt(start, `${what} from ${least} to ${most}`, value);
+    return value;
+  }
+
+  #longCount(what: string): number {
+    const start = this.#at;
     let value = 0;
     for (let place = 1; ; place *= 128) {
       const byte = this.byte(what);
@@ -57,7 +68,6 @@ export class ByteReader {
       }
       if (place === LARGEST_PLACE) malformedAt(start, `${what} of at most 8 bytes`, 'more');
     }
-    if (value < least || value > most) malformedAt(start, `${what} from ${least} to ${most}`, value);
     return value;
   }
 

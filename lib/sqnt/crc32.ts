@@ -15,10 +15,12 @@ function tables(): Int32Array {
   return table;
 }
 
-const T = tables();
+let made: Int32Array | undefined;
 
-/** CRC-32 of bytes[0, end), as an unsigned number. */
-export function crc32(bytes: Uint8Array, end: number): number {
+/** CRC-32 as an unsigned number. */
+export function crc32(bytes: Uint8Array): number {
+  const T = (made ??= tables());
+  const end = bytes.length;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let crc = -1;
   let at = 0;

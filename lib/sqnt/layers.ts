@@ -3,7 +3,7 @@ import { bytesOf } from './byte-writer.ts';
 import { LEAST_BITS, MOST_BITS, malformedAt } from './layout.ts';
 import type { PackedQuantizer, ShapedLayer } from './model.ts';
 import { readNumbers, writeNumbers } from './numbers.ts';
-import { firstOutside, hasZeroTail, pack, packedLength, unpack } from './packing.ts';
+import { firstOutside, hasZeroTail, pack, packedLength, unpack as plainUnpack } from './packing.ts';
 import type { Sink, Source } from './sections.ts';
 import { copyOf, elementsOf, readShape, writeShape } from './tensors.ts';
 
@@ -31,8 +31,11 @@ export function writeLayer(sink: Sink, name: string, layer: ShapedLayer): void {
   sink.weights.write(bytesOf(bias));
 }
 
+const newRoom = (length: number) => new Int8Array(length);
+
 /** Null for a node without integers. */
-export function readLayer({ manifest, weights }: Source, what: string): ShapedLayer | null {
+export function readLayer(source: Source, what: string): ShapedLayer | null {
+  const { manifest, weights } = source;
   const at = manifest.at;
   const bits = manifest.byte(`the width of the weights of ${what}`);
   if (bits === NO_LAYER) return null;
@@ -54,25 +57,47 @@ export function readLayer({ manifest, weights }: Source, what: string): ShapedLa
   const packed = weights.take(length, `the weights of ${what}`);
   if (!hasZeroTail(packed, count, bits))
     malformedAt(weights.at - 1, `zeros behind the weights of ${what}`, packed[length - 1]);
-  const q = new Int8Array(count);
-  unpack(packed, bits, q);
-  const scales = readFloats(weights, channels, `the scales of ${what}`, (x) => x > 0);
-  const bias = readFloats(weights, channels, `the biases of ${what}`, () => true);
-  return { bits, q, scales, bias, weightsShape };
+  const { unpack = plainUnpack, room = newRoom } = source.options;
+  const scales = readFloats(weights, channels, `the scales of ${what}`, true);
+  const bias = readFloats(weights, channels, `the biases of ${what}`, false);
+  return {
+    bits,
+    get q() {
+      if (bits === 8) return new Int8Array(packed.buffer, packed.byteOffset, count);
+      const q = room(count);
+      unpack(packed, bits, q);
+      return q;
+    },
+    scales,
+    bias,
+    weightsShape,
+  };
 }
 
 function readFloats(
   weights: Source['weights'],
   count: number,
   what: string,
-  holds: (value: number) => boolean,
+  positive: boolean,
 ): Float32Array {
   const at = weights.at;
   const values = copyOf(weights.take(4 * count, what), Float32Array) as Float32Array;
-  for (let i = 0; i < count; i++)
-    if (!Number.isFinite(values[i]) || !holds(values[i]))
-      malformedAt(at + 4 * i, `finite numbers${holds(-1) ? '' : ' above 0'} for ${what}`, values[i]);
+  if (!areFinite(values) || (positive && !(least(values) > 0))) {
+    const wrong = values.findIndex((value) => !Number.isFinite(value) || (positive && !(value > 0)));
+    malformedAt(at + 4 * wrong, `finite numbers${positive ? ' above 0' : ''} for ${what}`, values[wrong]);
+  }
   return values;
+}
+
+/** As this and `least` look at numbers, no line of JavaScript runs for each of them. */
+function areFinite(values: Float32Array): boolean {
+  return ![Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY].some((value) =>
+    values.includes(value),
+  );
+}
+
+function least(values: Float32Array): number {
+  return values.slice().sort()[0];
 }
 
 export function writeQuantizer({ manifest }: Sink, quantizer: PackedQuantizer): void {

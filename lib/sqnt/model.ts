@@ -63,8 +63,8 @@ export interface PackedNode {
 export interface PackedLayer {
   /** 2..8. */
   bits: number;
-  /** [outChannels][taps][channels], within [-2^(bits-1), 2^(bits-1)-1]. */
-  q: Int8Array;
+  /** [outChannels][taps][channels], within [-2^(bits-1), 2^(bits-1)-1]. Perhaps made anew each time it is read. */
+  readonly q: Int8Array;
   /** [outChannels], finite and positive. */
   scales: Float32Array;
   /** [outChannels], finite. */

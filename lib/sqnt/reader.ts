@@ -1,6 +1,6 @@
 import { refuse, SigmaQuantError } from '../errors.ts';
 import { ByteReader } from './byte-reader.ts';
-import { crc32 } from './crc32.ts';
+import { crc32 as plainCrc32 } from './crc32.ts';
 import { readQuantizer } from './layers.ts';
 import {
   CHECKSUM_BYTES,
@@ -16,7 +16,7 @@ import {
 import type { PackedModel, PackedPort, PackedProvenance, PackedQuantizer, PackedTensor } from './model.ts';
 import { readNodes } from './nodes.ts';
 import { readPreprocessing } from './preprocessing.ts';
-import { readText, type Source } from './sections.ts';
+import { type ReadOptions, readText, type Source } from './sections.ts';
 import { readStrings } from './strings.ts';
 import { readDtype, readTensor } from './tensors.ts';
 
@@ -25,14 +25,15 @@ const PORT_BYTES = 3;
 const QUANTIZER_BYTES = 7;
 
 /**
- * A file's content, in memory of its own. Checked in this order: magic, version, lengths of the sections, checksum,
- * then every field with its bounds; time and memory are linear in the file's size. Throws MALFORMED_MODEL naming the
+ * A file's content. Integers of layers stay in `bytes`, which may not change any more; those below 8 bits are unpacked
+ * anew whenever they are asked for. Checked in this order: magic, version, lengths of the sections, checksum, then every field
+ * with its bounds; time and memory are linear in the file's size. Throws MALFORMED_MODEL naming the
  * byte, UNSUPPORTED_MODEL for a file of a newer version, INVALID_ARGUMENT for anything but bytes. What operators mean
  * by their inputs is not checked here.
  */
-export function readSqnt(bytes: Uint8Array): PackedModel {
+export function readSqnt(bytes: Uint8Array, options: ReadOptions = {}): PackedModel {
   if (!(bytes instanceof Uint8Array)) refuse('a Uint8Array', 'bytes', bytes);
-  const source = open(bytes);
+  const source = open(bytes, options);
   const model = readManifest(source);
   source.manifest.finish('manifest');
   source.weights.finish('weights');
@@ -46,7 +47,8 @@ export function isSqnt(bytes: Uint8Array): boolean {
 }
 
 /** The sections of a file whose header and checksum are right. */
-function open(bytes: Uint8Array): Omit<Source, 'texts'> {
+function open(bytes: Uint8Array, options: ReadOptions): Omit<Source, 'texts'> {
+  const { crc32 = plainCrc32 } = options;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   MAGIC.forEach((expected, at) => {
     if (bytes[at] !== expected)
@@ -75,12 +77,12 @@ function open(bytes: Uint8Array): Omit<Source, 'texts'> {
       `sections of ${bytes.length - HEADER_BYTES - CHECKSUM_BYTES} bytes together`,
       lengths.join(' + '),
     );
-  const [stored, computed] = [view.getUint32(end, true), crc32(bytes, end)];
+  const [stored, computed] = [view.getUint32(end, true), crc32(bytes.subarray(0, end))];
   if (stored !== computed) malformedAt(end, `the checksum ${computed}`, stored);
   const [manifest, weights, constants] = lengths.map(
     (_, i) => new ByteReader(bytes, starts[i], starts[i + 1]),
   );
-  return { manifest, weights, constants };
+  return { manifest, weights, constants, options };
 }
 
 function readManifest(sections: Omit<Source, 'texts'>): PackedModel {

@@ -16,6 +16,17 @@ export interface Source {
   weights: ByteReader;
   constants: ByteReader;
   texts: readonly string[];
+  options: ReadOptions;
+}
+
+/** Faster ways than those written here, where the caller has them. */
+export interface ReadOptions {
+  /** CRC-32 of zip, gzip and PNG, as an unsigned number. */
+  crc32?: ((bytes: Uint8Array) => number) | undefined;
+  /** Dense two's complement of 2..8 bits -> q; as `unpack` of the kernels. */
+  unpack?: ((packed: Uint8Array, bits: number, q: Int8Array) => void) | undefined;
+  /** Where the integers of a layer are unpacked; new memory by default. */
+  room?: ((length: number) => Int8Array) | undefined;
 }
 
 export function writeText({ manifest, indexOf }: Sink, text: string): void {

@@ -107,7 +107,7 @@ function assemble({ manifest, weights, constants }: Sink): Uint8Array {
     bytes.set(section.bytes, at);
     at += section.length;
   });
-  view.setUint32(end, crc32(bytes, end), true);
+  view.setUint32(end, crc32(bytes.subarray(0, end)), true);
   return bytes;
 }
 

@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
-import { pathToFileURL } from 'node:url';
+import { crc32 } from 'node:zlib';
 import { compile } from '../../lib/engine/index.ts';
 import { SigmaQuantError } from '../../lib/errors.ts';
-import { checked, createKernels, type Kernels } from '../../lib/kernels/index.ts';
-import { unpackedModel } from '../../lib/runtime/unpack.ts';
-import { type PackedModel, readSqnt, writeSqnt } from '../../lib/sqnt/index.ts';
+import type { Kernels } from '../../lib/kernels/index.ts';
+import { readOptions, unpackedModel } from '../../lib/runtime/unpack.ts';
+import { type PackedModel, type ReadOptions, readSqnt } from '../../lib/sqnt/index.ts';
 import { random } from '../contract/support.ts';
-import { randomImage, sampleNetwork } from './models.ts';
+import { randomImage } from './models.ts';
 import { repaired } from './repair.ts';
 
 /** Values of mutants that are run: larger ones only cost time. */
 const MOST_ELEMENTS = 1 << 16;
 /** Of the mutants that unpack, one in so many is run. */
-const RUN_EVERY = 16;
+const RUN_EVERY = 4;
 /** Errors that say that a file or what it describes is wrong. */
 const REFUSALS = new Set(['MALFORMED_MODEL', 'UNSUPPORTED_MODEL', 'UNSUPPORTED_OPERATOR']);
 
@@ -29,9 +29,9 @@ export interface Counts {
 }
 
 /** The model, or null where it is refused; anything but a refusal that names a byte is a failure. */
-export function readOrRefuse(bytes: Uint8Array): PackedModel | null {
+export function readOrRefuse(bytes: Uint8Array, options: ReadOptions = {}): PackedModel | null {
   try {
-    return readSqnt(bytes);
+    return readSqnt(bytes, options);
   } catch (error) {
     assert.ok(error instanceof SigmaQuantError, String((error as Error).stack));
     assert.ok(error.code === 'MALFORMED_MODEL' || error.code === 'UNSUPPORTED_MODEL', error.message);
@@ -70,9 +70,13 @@ function refit(bytes: Uint8Array): void {
   if (manifest >= 0) view.setUint32(8, manifest, true);
 }
 
-/** Reads, unpacks and sometimes runs `count` mutants of a file; throws on anything but a result or a refusal. */
+/**
+ * Reads, unpacks and sometimes runs `count` mutants of a file, as sessions do; throws on anything but a result or a
+ * refusal. `kernels` are checked ones. Every second mutant has the checksum of its bytes.
+ */
 export function mutations(original: Uint8Array, count: number, seed: number, kernels: Kernels): Counts {
   const next = random(seed);
+  const options = readOptions({ crc32 }, kernels);
   const counts: Counts = { mutants: count, refused: 0, unpackRefused: 0, valid: 0, ran: 0, runRefused: 0 };
   for (let i = 0; i < count; i++) {
     const bytes = mutant(original, next);
@@ -81,7 +85,7 @@ export function mutations(original: Uint8Array, count: number, seed: number, ker
       repaired(bytes);
     }
     try {
-      examine(bytes, kernels, counts);
+      examine(bytes, kernels, options, counts);
     } catch (error) {
       throw new Error(`mutant ${i} of seed ${seed}`, { cause: error });
     }
@@ -89,8 +93,8 @@ export function mutations(original: Uint8Array, count: number, seed: number, ker
   return counts;
 }
 
-function examine(bytes: Uint8Array, kernels: Kernels, counts: Counts): void {
-  const model = readOrRefuse(bytes);
+function examine(bytes: Uint8Array, kernels: Kernels, options: ReadOptions, counts: Counts): void {
+  const model = readOrRefuse(bytes, options);
   if (!model) {
     counts.refused++;
     return;
@@ -131,14 +135,3 @@ function run(
     executor?.dispose();
   }
 }
-
-/** `node --import tsx test/sqnt/mutations.ts [count] [seed]` */
-async function main([count = '1000000', seed = '1']: string[]): Promise<void> {
-  const kernels = checked(await createKernels({ backend: 'wasm', threads: 1 }));
-  const original = writeSqnt(sampleNetwork().model);
-  const before = process.memoryUsage.rss();
-  console.log(`${original.length} bytes`, mutations(original, Number(count), Number(seed), kernels));
-  console.log(`memory grew by ${((process.memoryUsage.rss() - before) / 1e6).toFixed(0)} MB`);
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1]).href) await main(process.argv.slice(2));

@@ -77,14 +77,18 @@ export function sliceData(data: TensorData, from: number, to: number): TensorDat
   return data.slice(from, to) as TensorData;
 }
 
+/** By rank: they are asked for at every node, each time that shapes are inferred. */
+const LAST: (readonly number[])[] = [];
+const FIRST: (readonly number[])[] = [];
+
 /** [0, 2, 3, ..., 1]: where each channels-last axis lies in ONNX's layout. */
-export function toLast(rank: number): number[] {
-  return rank < 3 ? range(rank) : [0, ...range(rank - 2).map((i) => i + 2), 1];
+export function toLast(rank: number): readonly number[] {
+  return (LAST[rank] ??= rank < 3 ? range(rank) : [0, ...range(rank - 2).map((i) => i + 2), 1]);
 }
 
 /** [0, rank-1, 1, 2, ...]: where each axis of ONNX's layout lies in channels-last. */
-export function toFirst(rank: number): number[] {
-  return rank < 3 ? range(rank) : [0, rank - 1, ...range(rank - 2).map((i) => i + 1)];
+export function toFirst(rank: number): readonly number[] {
+  return (FIRST[rank] ??= rank < 3 ? range(rank) : [0, rank - 1, ...range(rank - 2).map((i) => i + 1)]);
 }
 
 export function range(length: number): number[] {

@@ -64,9 +64,10 @@ export function need<T>(node: Node, inputs: readonly (T | null)[], index: number
 /** Throws unless all inputs that are there have the first one's type. */
 export function sameTypes(node: Node, inputs: readonly ({ dtype: Dtype } | null | undefined)[]): void {
   const first = inputs[0]?.dtype;
-  for (const [i, input] of inputs.entries())
+  inputs.forEach((input, i) => {
     if (input && input.dtype !== first)
       misfit(node, `${first} for input ${i} (${JSON.stringify(node.inputs[i])})`, input.dtype);
+  });
 }
 
 export function axisOf(node: Node, axis: number, rank: number): number {

@@ -22,14 +22,10 @@ export function windowOf(node: Node, input: readonly number[], kernel: readonly 
   const dilations = ints(node, 'dilations') ?? ones;
   const reach = kernel.map((size, axis) => (size - 1) * dilations[axis] + 1);
   const pads = padsOf(node, input, strides, reach);
-  for (const [name, values, length] of [
-    ['kernel sizes', kernel, rank],
-    ['strides', strides, rank],
-    ['dilations', dilations, rank],
-    ['pads', pads, 2 * rank],
-  ] as const)
-    if (values.length !== length || (name !== 'pads' && values.some((value) => !(value > 0))))
-      misfit(node, `${length} ${name}`, `[${values.join(', ')}]`);
+  checkLength(node, 'kernel sizes', kernel, rank, isPositive);
+  checkLength(node, 'strides', strides, rank, isPositive);
+  checkLength(node, 'dilations', dilations, rank, isPositive);
+  checkLength(node, 'pads', pads, 2 * rank, () => true);
   const ceil = number(node, 'ceil_mode', 0) === 1;
   const output = input.map((size, axis) => {
     const span = size + pads[axis] + pads[axis + rank] - reach[axis];
@@ -41,6 +37,19 @@ export function windowOf(node: Node, input: readonly number[], kernel: readonly 
   if (output.some((size) => size < 1))
     misfit(node, 'an input at least as large as the kernel', `spatial sizes [${input.join(', ')}]`);
   return { kernel, strides, dilations, pads, input, output };
+}
+
+const isPositive = (value: number) => value > 0;
+
+function checkLength(
+  node: Node,
+  name: string,
+  values: readonly number[],
+  length: number,
+  holds: (value: number) => boolean,
+): void {
+  if (values.length !== length || !values.every(holds))
+    misfit(node, `${length} ${name}`, `[${values.join(', ')}]`);
 }
 
 function padsOf(
