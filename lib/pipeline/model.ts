@@ -1,9 +1,16 @@
 import { createHash } from 'node:crypto';
+import type { CompileEvaluator } from '../engine/engine.ts';
+import { compile } from '../engine/index.ts';
 import { SigmaQuantError } from '../errors.ts';
-import type { Graph, Layer } from '../graph/graph.ts';
+import type { Graph, Layer, ValueType } from '../graph/graph.ts';
 import { importGraph, layers, toChannelsLast, unsupportedNodes } from '../graph/index.ts';
+import { Onnxruntime, onnxruntimeNetwork, valueTypes } from '../onnxruntime/index.ts';
 import { modelName, readBytes } from './files.ts';
-import type { CommonOptions } from './options.ts';
+import type { CommonOptions, RunOptions } from './options.ts';
+import type { ExecutorResult } from './result.ts';
+import { toolVersion } from './version.ts';
+
+const CACHE_BYTES = 2 ** 30;
 
 /** A model as every command needs it. */
 export interface OpenedModel {
@@ -23,12 +30,29 @@ export function sha256(bytes: Uint8Array | string): string {
 
 /** Reads and imports a model. Throws INVALID_ARGUMENT, MALFORMED_MODEL, UNSUPPORTED_MODEL. */
 export async function openModel(options: Pick<CommonOptions, 'model' | 'inputShapes'>): Promise<OpenedModel> {
-  const { model, inputShapes } = options;
-  const [name, bytes] =
-    typeof model === 'string'
-      ? [modelName(model), await readBytes(model, 'model')]
-      : [modelName(model.name), model.bytes];
-  const { graph } = importGraph(bytes, { ...(inputShapes ? { inputShapes } : {}) });
+  return imported(await sourceOf(options.model), options.inputShapes);
+}
+
+interface Source {
+  name: string;
+  bytes: Uint8Array;
+}
+
+async function sourceOf(model: CommonOptions['model']): Promise<Source> {
+  return typeof model === 'string'
+    ? { name: modelName(model), bytes: await readBytes(model, 'model') }
+    : { name: modelName(model.name), bytes: model.bytes };
+}
+
+function imported(
+  { name, bytes }: Source,
+  inputShapes: CommonOptions['inputShapes'],
+  types?: ReadonlyMap<string, ValueType>,
+): OpenedModel {
+  const { graph } = importGraph(bytes, {
+    ...(inputShapes ? { inputShapes } : {}),
+    ...(types ? { types } : {}),
+  });
   checkWeightTypes(graph);
   return { name, sha256: sha256(bytes), fileBytes: bytes.length, graph, layers: layers(graph) };
 }
@@ -46,7 +70,7 @@ function checkWeightTypes(graph: Graph): void {
 }
 
 /** The channels-last form. Throws UNSUPPORTED_OPERATOR naming every operator that cannot run, with a node. */
-export function executable(model: OpenedModel): Graph {
+function executable(model: OpenedModel): Graph {
   const unsupported = unsupportedNodes(model.graph);
   if (unsupported.length > 0) {
     const byOp = new Map<string, string[]>();
@@ -56,10 +80,53 @@ export function executable(model: OpenedModel): Graph {
     );
     throw new SigmaQuantError(
       'UNSUPPORTED_OPERATOR',
-      `Expected operators that can be executed but received ${list.join(', ')}.`,
+      `Expected operators that can be executed but received ${list.join(', ')}; --executor onnxruntime evaluates the model with your installation of onnxruntime-node.`,
     );
   }
   return toChannelsLast(model.graph);
+}
+
+/** A model and who runs it. */
+export interface Executable {
+  model: OpenedModel;
+  /** Channels-last: what `compile` takes. */
+  graph: Graph;
+  compile: CompileEvaluator;
+  /** Bytes of activations that evaluations may keep for one another. */
+  cacheBytes: number;
+  executor: ExecutorResult;
+  dispose(): void;
+}
+
+/**
+ * Opens a model to be run. Throws as openModel, and UNSUPPORTED_OPERATOR for operators that the executor lacks,
+ * BACKEND_UNAVAILABLE where onnxruntime-node is absent, too old or dies.
+ */
+export async function openExecutable(options: CommonOptions & RunOptions): Promise<Executable> {
+  if (options.executor === 'onnxruntime') return openOnOnnxruntime(options);
+  const model = await openModel(options);
+  const executor = { name: 'engine', version: toolVersion() } as const;
+  const graph = executable(model);
+  return { model, graph, compile, cacheBytes: CACHE_BYTES, executor, dispose: () => {} };
+}
+
+async function openOnOnnxruntime({ model, inputShapes }: CommonOptions): Promise<Executable> {
+  const source = await sourceOf(model);
+  const untyped = imported(source, inputShapes);
+  const runtime = new Onnxruntime();
+  try {
+    const opened = imported(source, inputShapes, valueTypes(runtime, source.bytes, untyped.graph));
+    return {
+      model: opened,
+      ...onnxruntimeNetwork(runtime, opened.graph),
+      cacheBytes: 0, // to fetch an activation from there costs more than to compute it again
+      executor: { name: 'onnxruntime', version: runtime.version },
+      dispose: () => runtime.dispose(),
+    };
+  } catch (error) {
+    runtime.dispose();
+    throw error;
+  }
 }
 
 /** Throws UNSUPPORTED_MODEL where nothing could be quantized. */

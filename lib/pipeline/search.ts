@@ -1,7 +1,7 @@
 import type { Measurement, Widths } from '../allocate/allocate.ts';
 import type { WorkOptions } from '../analysis/analysis.ts';
 import { SuffixRuns } from '../analysis/index.ts';
-import type { Executor } from '../engine/engine.ts';
+import type { Evaluator } from '../engine/engine.ts';
 import { refuse } from '../errors.ts';
 import type { Layer } from '../graph/graph.ts';
 import type { Quantization, QuantizedLayer, Quantizer } from '../quant/quantizer.ts';
@@ -67,19 +67,18 @@ export interface Candidate {
   /** Score on validation; the same widths are never run twice. */
   score(widths: Widths, work: WorkOptions): Promise<Score>;
   readonly quantization: Quantization;
-  readonly executor: Executor;
+  readonly executor: Evaluator;
 }
 
-/** Bytes of activations that evaluations may keep for one another. */
-const CACHE_CEILING = 2 ** 30;
-
+/** `cacheBytes`: of activations that evaluations may keep for one another. */
 export async function createCandidate(
   networkLayers: readonly Layer[],
   quantizers: ReadonlyMap<string, Quantizer>,
   recovery: Recovery,
   scorer: Scorer,
   first: Widths,
-  compileQuantized: (quantization: Quantization) => Executor,
+  compileQuantized: (quantization: Quantization) => Evaluator,
+  cacheBytes: number,
   signal?: AbortSignal,
 ): Promise<Candidate> {
   const layers = new Map<string, QuantizedLayer>();
@@ -87,7 +86,7 @@ export async function createCandidate(
   const scores = new Map<string, Score>();
   for (const [name, { weights }] of first) layers.set(name, await recovery.quantize(name, weights, signal));
   const executor = compileQuantized(quantization);
-  const runs = new SuffixRuns(executor, networkLayers, { samples: scorer.samples, ceiling: CACHE_CEILING });
+  const runs = new SuffixRuns(executor, networkLayers, { samples: scorer.samples, ceiling: cacheBytes });
   for (const [name, { bits }] of layers) runs.changed(name, bits);
 
   async function become(widths: Widths, abort?: AbortSignal): Promise<void> {
