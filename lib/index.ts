@@ -7,12 +7,13 @@ export { type DebugOptions, type DebugResult, debug } from './pipeline/debug.ts'
 export { type EvaluateOptions, type EvaluateResult, evaluate } from './pipeline/evaluate.ts';
 export { type InspectOptions, type InspectResult, inspect } from './pipeline/inspect.ts';
 export type { MetricFunction, MetricInput, MetricOutput } from './pipeline/metric.ts';
-export type { DataSource, ModelSource, QuantizeOptions } from './pipeline/options.ts';
+export type { DataSource, ExecutorName, ModelSource, QuantizeOptions } from './pipeline/options.ts';
 export { type PlanOptions, type PlanResult, plan } from './pipeline/plan.ts';
 export { quantize } from './pipeline/quantize.ts';
 export type {
   AccuracyResult,
   Artefacts,
+  ExecutorResult,
   LayerResult,
   OutputFiles,
   QuantizeResult,

@@ -16,6 +16,7 @@ const ORDER = [
   'allocate',
   'hardware',
   'export',
+  'onnxruntime',
   'report',
   'pipeline',
   'bench',
@@ -31,6 +32,7 @@ const RUNTIME = ['errors', 'kernels', 'quant', 'graph', 'engine', 'sqnt'];
 const OUTSIDE: readonly RegExp[] = [
   /^data\/source\.ts$/, // streams samples from the disk
   /^runtime\/(index|node-host|worker|browser|browser-host|browser-worker)\.ts$/, // the hosts themselves
+  /^onnxruntime\/(installation|blocking-worker|protocol|worker)\.ts$/, // finds the user's installation, runs it in a worker
   /^kernels\/[a-z-]+\.ts$/, // finds the addon and the WASM module, asks for the processor, reads the environment
 ];
 const BANNED_NAMES = /(^|[-/])(utils?|helpers?|managers?|common|misc)(\.|\/|-|$)/;

@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { ortModel } from '../lib/export/ort.ts';
 import { checkReadBack, quantizationOf } from '../lib/export/read-back.ts';
 import type { Graph, Node, Port, Tensor, ValueType } from '../lib/graph/graph.ts';
-import { type FileModel, type FileNode, writeModel } from '../lib/onnx/index.ts';
+import {
+  AttributeProto_AttributeType,
+  type FileModel,
+  type FileNode,
+  readModel,
+  writeModel,
+} from '../lib/onnx/index.ts';
 import type { Quantization, Quantizer } from '../lib/quant/quantizer.ts';
 
 const INF = Number.POSITIVE_INFINITY;
@@ -112,6 +118,56 @@ describe('export profile ort', () => {
     ]);
     assert.equal(maker(file, 'z').op, 'Conv');
     assert.deepEqual(file.outputs, [{ name: 'z', dtype: 'float32', shape: ['N', 2, 4, 2] }]);
+  });
+
+  it('gives no two nodes one name, and layers their own', () => {
+    const graph = chain([0, INF]);
+    const [first, second] = graph.nodes;
+    const names = ['y_dequantized', 'y_quantized'];
+    const renamed = { ...graph, nodes: [first, second].map((node, i) => ({ ...node, name: names[i] })) };
+    const { activations, layers } = chainQuantization(u8(0.2));
+    const moved = new Map([...layers.values()].map((layer, i) => [names[i], layer]));
+    const written = emit(renamed, { activations, layers: moved });
+    const all = written.nodes.map(({ name }) => name);
+    assert.equal(new Set(all).size, all.length, all.join());
+    assert.deepEqual(
+      written.nodes.filter(({ op }) => op === 'Conv').map(({ name }) => name),
+      names,
+    );
+    checkReadBack(writeModel(written), { activations, layers: moved });
+  });
+
+  it('quantizes a value that is an output too, once for whoever reads it', () => {
+    const graph = chain([0, INF]);
+    const [z, y] = [graph.outputs[0], { name: 'y', ...graph.types.get('y')! }];
+    const { activations, layers } = chainQuantization(u8(0.2));
+    // As the form that runs names it.
+    const named = new Map([...activations].map(([name, q]) => [name === 'y' ? 'y/channels_last' : name, q]));
+    const written = emit({ ...graph, outputs: [z, y] }, { activations: named, layers });
+    assert.equal(maker(written, 'y').op, 'DequantizeLinear');
+    const reader = maker(written, 'z');
+    assert.deepEqual([reader.op, reader.inputs[0]], ['Conv', 'y']);
+    assert.equal(written.nodes.filter(({ outputs }) => outputs.includes('y')).length, 1);
+    checkReadBack(writeModel(written), { activations: named, layers });
+  });
+
+  it('writes whole numbers as floats where the operator that it does not know has floats', () => {
+    const graph = graphOf(13, [], {}, { x: ['N', 2], y: ['N', 2] }, ['x'], ['y']);
+    const node = (floats: string[]): Node => ({
+      name: 'unknown',
+      op: 'com.example.Unknown',
+      inputs: ['x'],
+      outputs: ['y'],
+      attributes: { factor: 2, list: [1, 2], count: 2 },
+      floats,
+    });
+    const types = (floats: string[]) => {
+      const file = emit({ ...graph, nodes: [node(floats)] }, { activations: new Map(), layers: new Map() });
+      const [written] = readModel(writeModel(file)).graph!.node;
+      return written.attribute.map(({ type }) => AttributeProto_AttributeType[type]);
+    };
+    assert.deepEqual(types(['factor', 'list']), ['FLOAT', 'FLOATS', 'INT']);
+    assert.deepEqual(types([]), ['INT', 'INTS', 'INT']);
   });
 
   it('stores integers channels first, with the bias at exactly fl(sa * sw)', () => {

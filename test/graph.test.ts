@@ -10,6 +10,7 @@ import {
   type Tensor,
   toChannelsLast,
   unsupportedNodes,
+  withOrigins,
 } from '../lib/graph/index.ts';
 import type { FileNode } from '../lib/onnx/index.ts';
 import { evaluateGraph, floats, int64s, type ModelParts, modelBytes, node, wave } from './models/build.ts';
@@ -369,6 +370,42 @@ describe('graph: refusals', () => {
     assert.equal(error.code, 'UNSUPPORTED_MODEL');
     assert.match(error.message, /already quantized.*QuantizeLinear:q/);
     assert.deepEqual(ops(imported(parts, { acceptQuantized: true })), ['QuantizeLinear', 'DequantizeLinear']);
+  });
+
+  it('knows what is quantized by its operator, not by a letter', () => {
+    const parts = (type: string): ModelParts => ({
+      inputs: image,
+      outputs: ['y'],
+      nodes: [{ ...node(type, ['x'], ['y']), domain: 'com.microsoft' }],
+    });
+    assert.deepEqual(ops(imported(parts('QuickGelu'))), ['com.microsoft.QuickGelu']);
+    for (const type of ['QLinearAdd', 'QGemm', 'QAttention'])
+      assert.match(refusal(parts(type)).message, /already quantized/, type);
+  });
+
+  it('goes on behind an operator that it lacks where its types are given', () => {
+    const parts: ModelParts = {
+      inputs: image,
+      outputs: ['z'],
+      constants: { w: wave([4, 3, 1, 1]) },
+      nodes: [
+        { ...node('Unknown', ['x'], ['y']), domain: 'com.example' },
+        node('Conv', ['y', 'w'], ['c']),
+        node('Relu', ['c'], ['z']),
+      ],
+    };
+    const [batch, ...sizes] = image.x;
+    const type = { dtype: 'float32', shape: [batch, ...sizes] } as const;
+    assert.equal(imported(parts).types.get('z'), undefined);
+    const graph = imported(parts, { types: new Map([['y', type]]) });
+    assert.deepEqual(graph.types.get('z'), { dtype: 'float32', shape: [batch, 4, ...sizes.slice(1)] });
+    assert.deepEqual(ops(graph), ['com.example.Unknown', 'Conv']);
+    const { graph: last, origins } = withOrigins(graph);
+    assert.deepEqual(origins.get('y/channels_last'), { value: 'y', layout: 'last' });
+    assert.deepEqual(last.types.get('y/channels_last')?.shape, [batch, ...sizes.slice(1), sizes[0]]);
+    // A size that is neither known nor a multiple of the batch says nothing.
+    const open = { dtype: 'float32', shape: ['batch?', 3] } as const;
+    assert.equal(imported(parts, { types: new Map([['y', open]]) }).types.get('y'), undefined);
   });
 
   it('asks for shapes that the model leaves open', () => {

@@ -59,6 +59,23 @@ describe('pipeline', () => {
   });
   after(() => rmSync(folder, { recursive: true }));
 
+  it("quantizes a network where a layer's result is an output too", async () => {
+    const types = { b: ['batch', 8, 8, 8], g: ['batch', 8, 4, 4] };
+    const bytes = tinyModel(({ outputs }) => ({
+      outputs: [
+        ...outputs,
+        ...Object.entries(types).map(([name, shape]) => ({ name, dtype: 'float32', shape })),
+      ],
+    }));
+    const result = await quantize({ ...base, model: { name: 'outputs', bytes } });
+    assert.equal(result.validation.metric, 'sqnr');
+    const { layers: integers } = quantizationOf(result.artefacts.model);
+    assert.deepEqual(
+      [...integers.keys()],
+      result.layers.map(({ name }) => name),
+    );
+  });
+
   it('quantizes, writes four files, and reports what they hold', async () => {
     const out = join(folder, 'whole');
     const result = await quantize({ ...base, out });
@@ -97,7 +114,7 @@ describe('pipeline', () => {
     assert.deepEqual(readdirSync(out).sort(), ['allocation.json', 'model.onnx', 'model.sqnt', 'report.md']);
     const model = new Uint8Array(readFileSync(result.files!.model));
     assert.deepEqual(model, result.artefacts.model);
-    const packed = new Uint8Array(readFileSync(result.files!.sqnt));
+    const packed = new Uint8Array(readFileSync(result.files!.sqnt!));
     assert.deepEqual(packed, result.artefacts.sqnt);
     assert.equal(packed.length, result.sqntBytes);
     assert.ok(packed.length > bytes && packed.length < bytes + 4000, `${packed.length} bytes for ${bytes}`);

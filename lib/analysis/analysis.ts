@@ -1,4 +1,5 @@
 import type { Dataset } from '../data/dataset.ts';
+import type { CompileEvaluator } from '../engine/engine.ts';
 import type { Graph, Layer } from '../graph/graph.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import type { Quantizer } from '../quant/quantizer.ts';
@@ -71,7 +72,13 @@ export interface WorkOptions {
   onProgress?: Progress;
 }
 
-export interface CalibrateOptions extends WorkOptions {
+/** Work that runs the network. */
+export interface RunningOptions extends WorkOptions {
+  /** Who runs it; our engine unless told otherwise. */
+  compile?: CompileEvaluator;
+}
+
+export interface CalibrateOptions extends RunningOptions {
   /** Samples at most. */
   samples: number;
   batch: number;

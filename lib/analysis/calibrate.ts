@@ -1,5 +1,5 @@
 import type { Dataset } from '../data/dataset.ts';
-import type { Executor } from '../engine/engine.ts';
+import type { Evaluator } from '../engine/engine.ts';
 import { compile, quantizedValues } from '../engine/index.ts';
 import { SigmaQuantError } from '../errors.ts';
 import type { Layer, Tensor } from '../graph/graph.ts';
@@ -31,7 +31,7 @@ interface Moments {
  * activations are not finite; rejects with signal.reason within 200 ms of an abort.
  */
 export const calibrate: Calibrate = async (graph, layers, kernels, data, options) => {
-  const executor = compile(graph, kernels);
+  const executor = (options.compile ?? compile)(graph, kernels);
   try {
     const values = quantizedValues(graph).map(({ value }) => value);
     const first = await gatherMoments(executor, layers, values, kernels, data, options);
@@ -64,7 +64,7 @@ export function layersWithGram(layers: readonly Layer[], ceiling = GRAM_CEILING)
 }
 
 async function gatherMoments(
-  executor: Executor,
+  executor: Evaluator,
   layers: readonly Layer[],
   values: readonly string[],
   kernels: Kernels,
@@ -104,7 +104,7 @@ async function gatherMoments(
 }
 
 async function gatherHistograms(
-  executor: Executor,
+  executor: Evaluator,
   moments: ReadonlyMap<string, Moments>,
   kernels: Kernels,
   data: Dataset,

@@ -1,5 +1,5 @@
 import type { Batch, Dataset } from '../data/dataset.ts';
-import type { Executor } from '../engine/index.ts';
+import type { Evaluator } from '../engine/index.ts';
 import { SigmaQuantError } from '../errors.ts';
 import type { Graph, Tensor } from '../graph/graph.ts';
 import type { WorkOptions } from './analysis.ts';
@@ -48,7 +48,7 @@ export async function* feedBatches(
 
 /** Runs an executor again and again for the same values, into the same buffers while the batch stays as large. */
 export function repeatedRun(
-  executor: Executor,
+  executor: Evaluator,
   fetches: readonly string[],
 ): (batch: FedBatch) => ReadonlyMap<string, Tensor> {
   let fetched: Map<string, Tensor> | undefined;

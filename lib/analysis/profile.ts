@@ -1,11 +1,11 @@
 import type { Dataset } from '../data/dataset.ts';
-import type { Executor } from '../engine/engine.ts';
+import type { Evaluator } from '../engine/engine.ts';
 import { compile } from '../engine/index.ts';
 import type { Graph, Layer, Tensor } from '../graph/graph.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import type { QuantizedLayer } from '../quant/quantizer.ts';
 import { dequantizeWeights } from '../quant/weights.ts';
-import type { LayerProfile, WorkOptions } from './analysis.ts';
+import type { LayerProfile, RunningOptions } from './analysis.ts';
 import { feedBatches, repeatedRun } from './feeds.ts';
 import { OutputDivergence, outputKinds } from './outputs.ts';
 import { pause } from './pace.ts';
@@ -16,7 +16,7 @@ const CACHE_CEILING = 2 ** 30;
 /** Multiply-adds of one run, so that it ends within the 200 ms that an abort may take. */
 const WORK_PER_RUN = 1.5e9;
 
-export interface ProfileOptions extends WorkOptions {
+export interface ProfileOptions extends RunningOptions {
   /** Widths to measure. */
   widths: readonly number[];
   /** Samples at most. */
@@ -51,7 +51,7 @@ export async function profile(
   const fetches = [...new Set([...cuts.flat(), ...outputs])].filter(
     (name) => !graph.inputs.some((input) => input.name === name),
   );
-  const executor = compile(graph, kernels);
+  const executor = (options.compile ?? compile)(graph, kernels);
   try {
     const batch = await batchSize(executor, layers, data, fetches, options);
     let done = 0;
@@ -82,7 +82,7 @@ export async function profile(
 }
 
 /** Gives a layer of the float network the weights that its integers stand for. */
-function replace(executor: Executor, layer: Layer, made: QuantizedLayer): void {
+function replace(executor: Evaluator, layer: Layer, made: QuantizedLayer): void {
   const bias = layer.bias === null && made.bias.every((value) => value === 0) ? null : made.bias;
   executor.replaceWeights(layer.name, dequantizeWeights(made.q, made.scales), bias);
 }
@@ -99,7 +99,7 @@ export function liveBefore(graph: Graph, layer: Layer): string[] {
 
 /** Samples per batch: as asked for, while caches stay below the ceiling and runs short. */
 async function batchSize(
-  executor: Executor,
+  executor: Evaluator,
   layers: readonly Layer[],
   data: Dataset,
   fetches: readonly string[],

@@ -1,4 +1,4 @@
-import type { Executor } from '../engine/index.ts';
+import type { Evaluator } from '../engine/index.ts';
 import type { Graph, Layer, Tensor } from '../graph/graph.ts';
 import { liveBefore } from './profile.ts';
 
@@ -36,7 +36,7 @@ interface Kept {
  * would cost as much as computing it. What was used longest ago gives way at the ceiling.
  */
 export class SuffixRuns {
-  readonly #executor: Executor;
+  readonly #executor: Evaluator;
   readonly #cuts: readonly Cut[];
   readonly #outputs: readonly string[];
   readonly #ceiling: number;
@@ -52,7 +52,7 @@ export class SuffixRuns {
   #bytes = 0;
 
   /** Layers in execution order. */
-  constructor(executor: Executor, layers: readonly Layer[], { samples, ceiling }: SuffixOptions) {
+  constructor(executor: Evaluator, layers: readonly Layer[], { samples, ceiling }: SuffixOptions) {
     const { graph } = executor;
     this.#executor = executor;
     this.#cuts = chosenCuts(layers, allCuts(graph, layers), samples, ceiling);

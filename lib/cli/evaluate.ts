@@ -1,8 +1,9 @@
 import { type EvaluateOptions, evaluate } from '../pipeline/evaluate.ts';
+import type { ExecutorName } from '../pipeline/options.ts';
 import { accuracyCells } from '../report/layers.ts';
 import { duration, percent } from '../report/numbers.ts';
 import { columns, textTable } from '../report/table.ts';
-import { commonOptions, defined, preprocessingOption, required } from './options.ts';
+import { commonOptions, defined, preprocessingOption, ranOn, required } from './options.ts';
 import { type Action, EXIT_CODES } from './program.ts';
 
 /** `sigmaquant evaluate` */
@@ -14,6 +15,7 @@ export const evaluateAction: Action = async (model, flags, terminal) => {
       allocation: flags['allocation'] as string | undefined,
       metric: flags['metric'] as string | undefined,
       samples: flags['samples'] as number | undefined,
+      executor: flags['executor'] as ExecutorName | undefined,
       preprocessing: preprocessingOption(flags),
     }),
   };
@@ -30,8 +32,6 @@ export const evaluateAction: Action = async (model, flags, terminal) => {
         rows: [[result.metric, ...accuracyCells(quantized)]],
       })
     : `${result.metric} ${percent(result.float)} on ${result.samples} samples`;
-  terminal.out(
-    `${score}\n${duration(result.seconds)} on ${result.backend} (${result.isa}, ${result.threads} threads)\n`,
-  );
+  terminal.out(`${score}\n${duration(result.seconds)} on ${ranOn(result)}\n`);
   return EXIT_CODES.met;
 };

@@ -3,6 +3,7 @@ import { parsePreprocessing } from '../data/index.ts';
 import { refuse, SigmaQuantError } from '../errors.ts';
 import type { BackendName } from '../kernels/kernels.ts';
 import type { CommonOptions, SearchOptions } from '../pipeline/options.ts';
+import type { QuantizeSummary } from '../pipeline/result.ts';
 import type { Flags } from './program.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -46,6 +47,17 @@ export function preprocessingOption(flags: Flags): Preprocessing | undefined {
     std: flags['std'] as string | undefined,
   });
   return Object.keys(given).length === 0 ? undefined : parsePreprocessing(given);
+}
+
+/** What ran, for people: onnxruntime only where it did. */
+export function ranOn({
+  executor,
+  backend,
+  isa,
+  threads,
+}: Pick<QuantizeSummary, 'executor' | 'backend' | 'isa' | 'threads'>): string {
+  const kernels = `${backend} (${isa}, ${threads} threads)`;
+  return executor.name === 'engine' ? kernels : `${executor.name} ${executor.version} and ${kernels}`;
 }
 
 /** A flag that a command cannot do without. */

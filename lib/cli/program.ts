@@ -46,6 +46,15 @@ function execution(command: Command): Command {
     .option('--json', 'print one JSON document on stdout and nothing else');
 }
 
+function running(command: Command): Command {
+  return command.addOption(
+    new Option(
+      '--executor <NAME>',
+      'who evaluates networks; onnxruntime, where you installed onnxruntime-node, has more operators',
+    ).choices(['engine', 'onnxruntime']),
+  );
+}
+
 function search(command: Command): Command {
   return command
     .option(
@@ -71,7 +80,9 @@ function preprocessing(command: Command): Command {
 }
 
 function quantizeCommand(command: Command): Command {
-  search(common(command.description('Choose a width for every layer and write the quantized network')));
+  running(
+    search(common(command.description('Choose a width for every layer and write the quantized network'))),
+  );
   command
     .option('--calibration <DATA>', '.npz, folder of images or CIFAR binary; needs no labels (required)')
     .option('--validation <DATA>', 'labelled samples that the search may look at')
@@ -167,7 +178,9 @@ function build(run: (chosen: Chosen) => void, version: string): Command {
     common(command.description('Show layers, operators and sizes; works for any operator')),
   );
   add('evaluate', (command) =>
-    preprocessing(common(command.description('Score a float network, or with --allocation a quantized one')))
+    preprocessing(
+      running(common(command.description('Score a float network, or with --allocation a quantized one'))),
+    )
       .option('--evaluate <DATA>', 'labelled samples (required)')
       .option('--allocation <PATH>', 'output folder of quantize, or its allocation.json')
       .option('--metric <FILE.mjs>', 'module that exports a function scoring samples, instead of top-1')

@@ -5,7 +5,7 @@ import type { AccuracyResult, QuantizeResult } from '../pipeline/result.ts';
 import { accuracyCells, layerTable } from '../report/layers.ts';
 import { bytes, duration, percent, significant } from '../report/numbers.ts';
 import { columns, textTable } from '../report/table.ts';
-import { defined, preprocessingOption, required, searchOptions } from './options.ts';
+import { defined, preprocessingOption, ranOn, required, searchOptions } from './options.ts';
 import { type Action, EXIT_CODES, type Flags } from './program.ts';
 
 /** `sigmaquant quantize` */
@@ -35,6 +35,7 @@ function quantizeFlags(flags: Flags): Partial<QuantizeOptions> {
     'samples',
     'evaluations',
     'opset',
+    'executor',
     'out',
     'force',
   ];
@@ -61,7 +62,7 @@ function text(result: Omit<QuantizeResult, 'artefacts'>): string {
       `verdict  ${result.verdict}`,
       ...result.warnings.map((warning) => `note     ${warning}`),
       ...result.binding.slice(0, 5).map(({ layer, reason }) => `binding  ${layer}: ${reason}`),
-      `search   ${result.strategy}, ${result.evaluations} evaluations, ${duration(seconds.total)} on ${result.backend} (${result.isa}, ${result.threads} threads)`,
+      `search   ${result.strategy}, ${result.evaluations} evaluations, ${duration(seconds.total)} on ${ranOn(result)}`,
       ...(files
         ? [`files    ${files.model}`, `         ${files.allocation}`, `         ${files.report}`]
         : []),

@@ -64,6 +64,12 @@ export interface Executor {
   dispose(): void;
 }
 
+/** What measuring and searching need of an executor, whoever runs the graph. */
+export type Evaluator = Pick<
+  Executor,
+  'graph' | 'run' | 'replaceWeights' | 'replaceLayer' | 'floatNodes' | 'dispose'
+>;
+
 export interface CompileOptions {
   /** Integer execution as decisions.md defines it; float without. */
   quantization?: Quantization;
@@ -71,3 +77,6 @@ export interface CompileOptions {
 
 /** Graph must be channels-last. Throws UNSUPPORTED_OPERATOR naming the node. */
 export type Compile = (graph: Graph, kernels: Kernels, options?: CompileOptions) => Executor;
+
+/** As Compile, by whoever runs the graph. */
+export type CompileEvaluator = (graph: Graph, kernels: Kernels, options?: CompileOptions) => Evaluator;

@@ -1,5 +1,6 @@
 export { compile } from './compile.ts';
 export type * from './engine.ts';
+export { floatNodesOf } from './executions.ts';
 export { outputRange } from './integer-steps.ts';
 export {
   inheritsQuantizer,

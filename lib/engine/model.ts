@@ -4,12 +4,10 @@ import { evaluateNode } from '../graph/ops.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import type { Quantization, QuantizedLayer, Quantizer } from '../quant/quantizer.ts';
 import { dequantizeWeights } from '../quant/weights.ts';
+import { type Execution, executionOf, floatNodes } from './executions.ts';
 import { weightsShape } from './geometry.ts';
-import { inheritsQuantizer, integerInputs, quantizerOf } from './quantized-values.ts';
+import { quantizerOf } from './quantized-values.ts';
 import { type FloatWeights, type IntegerWeights, packFloat, packIntegers } from './weights.ts';
-
-/** Integers, floats, or whatever comes in: moves do not compute. */
-export type Execution = 'integer' | 'float' | 'move';
 
 /** What does not depend on the batch or on what is fetched: the graph, its quantizers and its packed weights. */
 export class Model {
@@ -34,20 +32,10 @@ export class Model {
       if (!this.#nodes.has(name)) refuse('a layer of the graph', 'a layer of the quantization', name);
     for (const node of graph.nodes) {
       const layer = layers.get(node.name);
-      this.#executions.set(node, this.#execution(node, layer !== undefined));
+      const execution = executionOf(graph, node, layer !== undefined, (value) => this.quantizer(value));
+      this.#executions.set(node, execution);
       if (node.op === 'Conv' || node.op === 'Linear') this.#pack(node, layer);
     }
-  }
-
-  #execution(node: Node, quantizedLayer: boolean): Execution {
-    if (inheritsQuantizer(node)) return 'move';
-    const output = this.quantizer(node.outputs[0]);
-    if (node.op === 'Relu' || node.op === 'Clip')
-      return output && this.quantizer(node.inputs[0]) ? 'integer' : 'float';
-    const inputs = integerInputs(this.graph, node);
-    if (!inputs?.every((input) => this.quantizer(input))) return 'float';
-    const isLayer = node.op === 'Conv' || node.op === 'Linear';
-    return (isLayer ? quantizedLayer : output) ? 'integer' : 'float';
   }
 
   #pack(node: Node, layer: QuantizedLayer | undefined): void {
@@ -89,14 +77,11 @@ export class Model {
 
   /** Nodes that compute in float; moves of float values are not worth naming. */
   floatNodes(): string[] {
-    const isFloat = (value: string) => this.graph.types.get(value)?.dtype === 'float32';
-    return this.graph.nodes
-      .filter((node) => {
-        if (!node.outputs.some(isFloat)) return false;
-        if (node.op === 'MaxPool') return !this.quantizer(node.outputs[0]);
-        return this.execution(node) === 'float';
-      })
-      .map(({ name }) => name);
+    return floatNodes(
+      this.graph,
+      (node) => this.execution(node),
+      (value) => this.quantizer(value),
+    );
   }
 
   /** One node by its table row, outside the kernels. */

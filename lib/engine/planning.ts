@@ -32,7 +32,7 @@ export function batchOf(graph: Graph, feeds: Feeds): number {
 }
 
 /** The nodes between feeds and fetches, in execution order. */
-export function between(graph: Graph, feeds: Feeds, fetches: readonly string[]): Node[] {
+export function between(graph: Graph, feeds: Pick<Feeds, 'has'>, fetches: readonly string[]): Node[] {
   const wanted = new Set(fetches.filter((name) => !feeds.has(name)));
   const nodes: Node[] = [];
   for (let i = graph.nodes.length - 1; i >= 0; i--) {

@@ -87,6 +87,10 @@ export const allocationSchema = z
     exported: z
       .strictObject({ file: z.string(), profile: z.string(), opset: natural, sha256: digest })
       .nullable(),
+    executor: z
+      .strictObject({ name: z.enum(['engine', 'onnxruntime']), version: z.string() })
+      .optional()
+      .describe('Who evaluated the float network and every candidate.'),
     seed: z.int(),
     strategy: z.string(),
     recovery: z.string(),

@@ -1,5 +1,6 @@
 import { inheritsQuantizer, outputRange, quantizerOf } from '../engine/index.ts';
 import type { Graph, Node, Tensor } from '../graph/graph.ts';
+import { channelsLastCopy } from '../graph/index.ts';
 import type { FileValue } from '../onnx/index.ts';
 import type { Quantization, Quantizer } from '../quant/quantizer.ts';
 import { byteScalar, type FileBuilder, floatScalar } from './file-model.ts';
@@ -40,7 +41,8 @@ export function createEmission(
   function owner(value: string): string | null {
     if (value === '' || graph.constants.has(value)) return null;
     const name = quantizerOf(graph, value);
-    return quantization.activations.has(name) ? name : null;
+    // In the form that runs, a value that is a network output too is quantized under its copy's name.
+    return [name, channelsLastCopy(name)].find((key) => quantization.activations.has(key)) ?? null;
   }
 
   function parameters(value: string): { scale: string; zeroPoint: string } {
@@ -85,7 +87,8 @@ export function createEmission(
         file.node('Clip', clipped, [integers, ...limits], [clipped]);
         integers = clipped;
       }
-      const dequantized = outputs.has(value) ? value : file.unique(`${value}_dequantized`);
+      const free = outputs.has(value) && float !== value;
+      const dequantized = free ? value : file.unique(`${value}_dequantized`);
       file.node('DequantizeLinear', dequantized, [integers, scale, zeroPoint], [dequantized]);
       readable.set(value, dequantized);
     },
@@ -96,6 +99,12 @@ function fileValue(graph: Graph, quantizer: Quantizer, value: string, name: stri
   const shape =
     graph.types.get(value)?.shape ?? graph.inputs.find((input) => input.name === value)?.shape ?? [];
   return { name, dtype: 'uint8', shape, metadata: new Map([[BITS_KEY, String(quantizer.bits)]]) };
+}
+
+/** What a value is called before it is quantized: a network output's own name is that of what comes after. */
+export function unquantizedName({ graph, file, quantizer }: Emission, value: string): string {
+  const isOutput = graph.outputs.some(({ name }) => name === value);
+  return isOutput && quantizer(value) ? file.unique(`${value}_unquantized`) : value;
 }
 
 /**
@@ -114,8 +123,7 @@ export function emitResult(
     emitClamp(emission, node, clamp, emit);
     return;
   }
-  const isOutput = emission.graph.outputs.some(({ name }) => name === output);
-  const float = isOutput ? emission.file.unique(`${output}_unquantized`) : output;
+  const float = unquantizedName(emission, output);
   emit(float);
   const [least, most] = clamp ?? [-Infinity, Infinity];
   const { low, high } = inheritsQuantizer(node) ? BYTE : outputRange(quantizer, [least, most]);

@@ -1,4 +1,4 @@
-import type { Attribute, Tensor } from '../graph/graph.ts';
+import type { Attribute, Node, Tensor } from '../graph/graph.ts';
 import type { FileNode, FileTensor, FileValue } from '../onnx/index.ts';
 
 /** Collects nodes and tensors in the order of calls, under names that are never taken twice. */
@@ -9,19 +9,18 @@ export class FileBuilder {
   /** Tensor name -> role -> tensor name: lets viewers show real values. */
   readonly annotations = new Map<string, ReadonlyMap<string, string>>();
   readonly #taken: Set<string>;
+  readonly #nodeNames: Set<string>;
   readonly #tensors = new Set<string>();
 
-  /** `taken`: names of values and nodes that stay as they are. */
-  constructor(taken: Iterable<string>) {
-    this.#taken = new Set(taken);
+  /** Names of values and of nodes that stay as they are. */
+  constructor(values: Iterable<string>, nodes: Iterable<string>) {
+    this.#taken = new Set(values);
+    this.#nodeNames = new Set(nodes);
   }
 
-  /** The name itself, or with the first free number behind it. */
+  /** The name itself, or with the first free number behind it; for a value or tensor. */
   unique(name: string): string {
-    let free = name;
-    for (let i = 2; this.#taken.has(free); i++) free = `${name}_${i}`;
-    this.#taken.add(free);
-    return free;
+    return firstFree(name, this.#taken);
   }
 
   tensor(name: string, tensor: Tensor, metadata?: ReadonlyMap<string, string>): string {
@@ -50,16 +49,34 @@ export class FileBuilder {
     );
   }
 
+  /** A node of the graph keeps its name; for any other a name is proposed. onnxruntime takes none twice. */
   node(
     op: string,
-    name: string,
+    from: string | Pick<Node, 'name' | 'floats'>,
     inputs: readonly string[],
     outputs: readonly string[],
     attributes: Readonly<Record<string, Attribute>> = {},
     domain = '',
   ): void {
-    this.nodes.push({ op, name, inputs, outputs, attributes, ...(domain === '' ? {} : { domain }) });
+    const { name, floats } =
+      typeof from === 'string' ? { name: firstFree(from, this.#nodeNames), floats: undefined } : from;
+    this.nodes.push({
+      op,
+      name,
+      inputs,
+      outputs,
+      attributes,
+      ...(floats ? { floats } : {}),
+      ...(domain === '' ? {} : { domain }),
+    });
   }
+}
+
+function firstFree(name: string, taken: Set<string>): string {
+  let free = name;
+  for (let i = 2; taken.has(free); i++) free = `${name}_${i}`;
+  taken.add(free);
+  return free;
 }
 
 export function float32(...values: number[]): Tensor {

@@ -20,7 +20,7 @@ function emitConv(emission: Emission, node: Node): void {
   const bias = storeBias(emission, node, layer);
   const { clamp, ...attributes } = node.attributes;
   emitResult(emission, node, clamp as readonly number[], (output) =>
-    emission.file.node('Conv', node.name, [emission.read(node.inputs[0]), weights, bias], [output], {
+    emission.file.node('Conv', node, [emission.read(node.inputs[0]), weights, bias], [output], {
       ...attributes,
       kernel_shape: shape.slice(2),
     }),
@@ -42,7 +42,7 @@ function emitLinear(emission: Emission, node: Node): void {
   const rank = (graph.types.get(input) ?? graph.inputs.find(({ name }) => name === input))?.shape.length ?? 2;
   if (rank === 2) {
     emitResult(emission, node, clamp, (output) =>
-      file.node('Gemm', node.name, [emission.read(input), weights, bias], [output], { transB: 1 }),
+      file.node('Gemm', node, [emission.read(input), weights, bias], [output], { transB: 1 }),
     );
     return;
   }
@@ -57,7 +57,7 @@ function emitLinear(emission: Emission, node: Node): void {
   emitResult(emission, node, clamp, (output) => {
     const product = file.unique(`${output}_matrix`);
     const back = file.tensor(`${output}_shape`, int64(...outputShape(emission, node)));
-    file.node('Gemm', node.name, [flatRead, weights, bias], [product], { transB: 1 });
+    file.node('Gemm', node, [flatRead, weights, bias], [product], { transB: 1 });
     file.node('Reshape', `${node.name}_reshape`, [product, back], [output]);
   });
 }

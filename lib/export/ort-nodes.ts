@@ -1,5 +1,5 @@
 import type { Attribute, Graph, Node, Tensor } from '../graph/graph.ts';
-import { clipLimits, type Emission, emitResult } from './emission.ts';
+import { clipLimits, type Emission, emitResult, unquantizedName } from './emission.ts';
 import { floatScalar, int64 } from './file-model.ts';
 import { convertNode } from './opset.ts';
 
@@ -78,12 +78,13 @@ export function emitNode(emission: Emission, node: Node): void {
   const clamp =
     node.op === 'Clip' || node.op === 'Relu' ? undefined : (node.attributes['clamp'] as readonly number[]);
   const [domain, type] = splitDomain(op);
+  const rest = node.outputs.slice(1).map((value) => ({ value, float: unquantizedName(emission, value) }));
   emitResult(emission, node, row ? clamp : undefined, (output) =>
-    file.node(type, node.name, inputs, [output, ...node.outputs.slice(1)], attributes, domain),
+    file.node(type, node, inputs, [output, ...rest.map(({ float }) => float)], attributes, domain),
   );
-  for (const output of node.outputs.slice(1)) {
-    const quantizer = emission.quantizer(output);
-    if (quantizer) emission.quantize(output, output, quantizer.low, quantizer.high);
+  for (const { value, float } of rest) {
+    const quantizer = emission.quantizer(value);
+    if (quantizer) emission.quantize(value, float, quantizer.low, quantizer.high);
   }
 }
 
@@ -97,7 +98,7 @@ function emitWideLinear(emission: Emission, node: Node): boolean {
   const transposed = file.tensor(`${node.name}_weight`, transpose(weights));
   emitResult(emission, node, node.attributes['clamp'] as readonly number[], (output) => {
     const product = bias ? file.unique(`${output}_product`) : output;
-    file.node('MatMul', node.name, [emission.read(input), transposed], [product]);
+    file.node('MatMul', node, [emission.read(input), transposed], [product]);
     if (bias) file.node('Add', `${node.name}_bias`, [product, emission.read(bias)], [output]);
   });
   return true;

@@ -50,7 +50,10 @@ export function ortModel(graph: Graph, quantization: Quantization, options: OrtO
       'INTERNAL',
       `Expected a graph in onnx form for export but received ${graph.layout}.`,
     );
-  const file = new FileBuilder(takenNames(graph));
+  const file = new FileBuilder(
+    takenNames(graph),
+    graph.nodes.map(({ name }) => name),
+  );
   const emission = createEmission(graph, quantization, options.opset, file);
   for (const { name } of graph.inputs) {
     const quantizer = emission.quantizer(name);

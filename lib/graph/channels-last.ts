@@ -11,16 +11,31 @@ import { symbolicTypes } from './simplify.ts';
 const LAST = '/channels_last';
 const FIRST = '/channels_first';
 
+/** A value of the ONNX form that a value of the channels-last form holds, and in which layout. */
+export interface Origin {
+  value: string;
+  layout: 'first' | 'last';
+}
+
+/** What a value's channels-last copy is called where its own name must stay in ONNX's layout. */
+export function channelsLastCopy(value: string): string {
+  return value + LAST;
+}
+
 /**
  * The channels-last form: spatial operators on NHWC, elementwise and axis operators in the layout of their input, a
  * Transpose where the layout really changes. Values keep their names; a copy in the other layout has a suffix.
  * Inputs and outputs keep ONNX's layout under their own names.
  */
 export function toChannelsLast(graph: Graph): Graph {
-  if (graph.layout === 'channels-last') return graph;
+  return graph.layout === 'channels-last' ? graph : withOrigins(graph).graph;
+}
+
+/** As toChannelsLast, of a graph in ONNX form; with where each value comes from. */
+export function withOrigins(graph: Graph): { graph: Graph; origins: ReadonlyMap<string, Origin> } {
   const pass = new LayoutPass(graph);
   for (const node of graph.nodes) pass.add(node);
-  return pass.finish();
+  return { graph: pass.finish(), origins: pass.origins() };
 }
 
 class LayoutPass {
@@ -62,10 +77,24 @@ class LayoutPass {
       );
   }
 
+  /** A value's own name says more than that of one that happens to hold the same. */
+  origins(): Map<string, Origin> {
+    const origins = new Map<string, Origin>();
+    for (const [layout, names] of [
+      ['last', this.#last],
+      ['first', this.#first],
+    ] as const)
+      for (const [value, name] of names)
+        if (!origins.has(name) || name === value) origins.set(name, { value, layout });
+    return origins;
+  }
+
   finish(): Graph {
-    const { name, opset, inputs, outputs, rawSigma } = this.#graph;
+    const { name, opset, inputs, outputs, rawSigma, given } = this.#graph;
     const nodes = prune(this.#nodes, this.#outputs, this.#constants);
-    const graph = { name, opset, inputs, outputs, nodes, constants: this.#constants, rawSigma } as const;
+    const constants = this.#constants;
+    const known = given ? { given } : {};
+    const graph = { name, opset, inputs, outputs, nodes, constants, rawSigma, ...known } as const;
     const types = symbolicTypes({ ...graph, layout: 'channels-last' });
     return { ...graph, types, layout: 'channels-last' };
   }

@@ -1,4 +1,4 @@
-import type { Graph, Node, Port, Tensor } from './graph.ts';
+import type { Graph, Node, Port, Tensor, ValueType } from './graph.ts';
 
 /** A graph while it is being simplified: passes replace `nodes` and add constants. */
 export class Draft {
@@ -9,6 +9,7 @@ export class Draft {
   readonly outputs: readonly Port[];
   readonly constants: Map<string, Tensor>;
   readonly rawSigma = new Map<string, number>();
+  readonly given: ReadonlyMap<string, ValueType> | undefined;
   readonly #outputNames: ReadonlySet<string>;
   nodes: Node[];
 
@@ -19,6 +20,7 @@ export class Draft {
     this.outputs = graph.outputs;
     this.nodes = [...graph.nodes];
     this.constants = new Map(graph.constants);
+    this.given = graph.given;
     this.#outputNames = new Set(graph.outputs.map(({ name }) => name));
   }
 

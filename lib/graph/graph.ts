@@ -86,6 +86,8 @@ export interface Node {
   inputs: readonly string[];
   outputs: readonly string[];
   attributes: Readonly<Record<string, Attribute>>;
+  /** Attributes of type float, for an operator without a row: whole numbers do not show it. */
+  floats?: readonly string[];
 }
 
 export interface Graph {
@@ -98,6 +100,8 @@ export interface Graph {
   constants: ReadonlyMap<string, Tensor>;
   /** Types of all values that could be inferred, constants left out. */
   types: ReadonlyMap<string, ValueType>;
+  /** Types of what operators without a row make, where somebody else told them (see ImportOptions). */
+  given?: ReadonlyMap<string, ValueType>;
   /** Per layer: sigma of its weights before batch-norm folding; only where a batch-norm was folded. */
   rawSigma: ReadonlyMap<string, number>;
   layout: 'onnx' | 'channels-last';

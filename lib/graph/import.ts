@@ -7,7 +7,8 @@ import {
   readModel,
   type ValueInfoProto,
 } from '../onnx/index.ts';
-import type { Attribute, Dimension, Graph, Node, Port, Tensor } from './graph.ts';
+import type { Attribute, Dimension, Graph, Node, Port, Tensor, ValueType } from './graph.ts';
+import { OPERATORS } from './ops.ts';
 import { inOrder } from './order.ts';
 import { tensorFromProto } from './protos.ts';
 import { checkConstants, refuseQuantized, widen } from './screening.ts';
@@ -23,6 +24,11 @@ export interface ImportOptions {
   acceptQuantized?: boolean;
   /** Turns quantized constants into the floats that they stand for, so that operators have constant weights again. */
   foldQuantized?: boolean;
+  /**
+   * Types of values that operators without a row make, with the batch as its name or a multiple of it (`batch`,
+   * `4*batch`): what comes behind such a value is then known too.
+   */
+  types?: ReadonlyMap<string, ValueType>;
 }
 
 /** Operator sets whose meaning the table knows, but for the operators below. */
@@ -53,7 +59,7 @@ export function importGraph(source: Uint8Array | ModelProto, options: ImportOpti
   };
 }
 
-function rawGraph(model: ModelProto, { inputShapes = {} }: ImportOptions): Graph {
+function rawGraph(model: ModelProto, { inputShapes = {}, types }: ImportOptions): Graph {
   const proto = model.graph!;
   const version = model.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx')?.version;
   const opset = Number(version ?? 0n);
@@ -88,6 +94,7 @@ function rawGraph(model: ModelProto, { inputShapes = {} }: ImportOptions): Graph
     nodes: inOrder(importNodes(proto.node), inputs, outputs, constants),
     constants,
     types: new Map(),
+    ...(types ? { given: types } : {}),
     rawSigma: new Map(),
     layout: 'onnx',
   };
@@ -108,8 +115,14 @@ function importNodes(protos: readonly NodeProto[]): Node[] {
       const value = attributeValue(attribute, name);
       if (value !== null) attributes[attribute.name] = value;
     }
-    return { name, op, inputs: proto.input, outputs: proto.output, attributes };
+    const node = { name, op, inputs: proto.input, outputs: proto.output, attributes };
+    return OPERATORS.has(op) ? node : { ...node, floats: floatAttributes(proto) };
   });
+}
+
+function floatAttributes({ attribute }: NodeProto): string[] {
+  const { FLOAT, FLOATS } = AttributeProto_AttributeType;
+  return attribute.filter(({ type }) => type === FLOAT || type === FLOATS).map(({ name }) => name);
 }
 
 /** Null for what no operator of the table has (graphs, types, sparse tensors). */

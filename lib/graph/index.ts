@@ -1,8 +1,8 @@
-export { toChannelsLast } from './channels-last.ts';
+export { channelsLastCopy, type Origin, toChannelsLast, withOrigins } from './channels-last.ts';
 export type * from './graph.ts';
 export { type ImportOptions, importGraph } from './import.ts';
 export { layers } from './layers.ts';
 export { evaluateNode, type Form, inferNode, type Known, OPERATORS, unsupportedNodes } from './ops.ts';
 export { tensorFromProto } from './protos.ts';
 export { sizeOf } from './tensors.ts';
-export { inferTypes, inferValues, type StaticType } from './types.ts';
+export { batchSymbol, dimensionAt, inferTypes, inferValues, type StaticType } from './types.ts';

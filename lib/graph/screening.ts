@@ -1,10 +1,10 @@
 import { malformed, SigmaQuantError } from '../errors.ts';
-import type { Attribute, Dtype, Graph, Node, Port, Tensor } from './graph.ts';
+import type { Attribute, Dtype, Graph, Node, Tensor, ValueType } from './graph.ts';
 import { toFloat32 } from './tensors.ts';
 
 /** Operators that show that a model has been quantized before. */
 const QUANTIZED =
-  /^(QuantizeLinear|DequantizeLinear|DynamicQuantizeLinear|QLinear\w+|ConvInteger|MatMulInteger|MatMulNBits|QGemm|QAttention|(.*\.)?(Int|Bipolar)?Quant|com\.microsoft\.Q\w+|com\.microsoft\.(MatMulNBits|DynamicQuantize\w+|QuantizeLinear|DequantizeLinear))$/;
+  /^(QuantizeLinear|DequantizeLinear|DynamicQuantizeLinear|QLinear\w+|ConvInteger|MatMulInteger|MatMulNBits|QGemm|QAttention|(.*\.)?(Int|Bipolar)?Quant|com\.microsoft\.Q(?!uickGelu$)\w+|com\.microsoft\.(MatMulNBits|DynamicQuantize\w+|QuantizeLinear|DequantizeLinear))$/;
 /** Operators whose constant inputs are weights: these must be finite. */
 const WEIGHTED = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul', 'Linear', 'BatchNormalization']);
 /** TensorProto.DataType of float32, for Cast. */
@@ -58,11 +58,13 @@ export function widen(graph: Graph): Graph {
     Object.values(attributes).some((value) => isTensor(value) && NARROW.has(value.dtype));
   const stored = [...graph.constants.values()].some(({ dtype }) => NARROW.has(dtype));
   if (!stored && !graph.nodes.some((node) => node.op === 'Constant' && isStored(node))) return graph;
-  const port = (value: Port): Port => (NARROW.has(value.dtype) ? { ...value, dtype: 'float32' } : value);
+  const port = <T extends ValueType>(value: T): T =>
+    NARROW.has(value.dtype) ? { ...value, dtype: 'float32' } : value;
   return {
     ...graph,
     inputs: graph.inputs.map(port),
     outputs: graph.outputs.map(port),
+    ...(graph.given ? { given: new Map([...graph.given].map(([name, type]) => [name, port(type)])) } : {}),
     constants: new Map([...graph.constants].map(([name, tensor]) => [name, widened(tensor)])),
     nodes: graph.nodes.map((node) => ({ ...node, attributes: widenedAttributes(node) })),
   };

@@ -1,5 +1,5 @@
 import { Draft } from './draft.ts';
-import type { Dimension, Graph, Port, ValueType } from './graph.ts';
+import type { Graph, Port, ValueType } from './graph.ts';
 import { checkConstants } from './screening.ts';
 import { foldAffine } from './simplify/affine.ts';
 import { dropAliases } from './simplify/aliases.ts';
@@ -9,7 +9,7 @@ import { foldConstants } from './simplify/constants.ts';
 import { linearize } from './simplify/linear.ts';
 import { poolMeans } from './simplify/means.ts';
 import { normalize } from './simplify/normal-form.ts';
-import { type Inferred, inferTypes } from './types.ts';
+import { batchSymbol, dimensionAt, type Inferred, inferTypes } from './types.ts';
 
 /**
  * Batches for which shapes are inferred to tell what depends on the batch: distinct primes that no other dimension is
@@ -39,7 +39,7 @@ export function simplify(graph: Graph, foldBatchNorm: boolean, foldQuantized = f
 function finished(draft: Draft, { inputs, outputs }: Graph): Graph {
   const types = symbolicTypes(draft);
   const port = (value: Port): Port => ({ name: value.name, ...(types.get(value.name) ?? value) });
-  const { name, opset, nodes, constants, rawSigma } = draft;
+  const { name, opset, nodes, constants, rawSigma, given } = draft;
   return {
     name,
     opset,
@@ -48,6 +48,7 @@ function finished(draft: Draft, { inputs, outputs }: Graph): Graph {
     nodes,
     constants,
     types,
+    ...(given ? { given } : {}),
     rawSigma,
     layout: 'onnx',
   };
@@ -56,22 +57,15 @@ function finished(draft: Draft, { inputs, outputs }: Graph): Graph {
 /** Types whose sizes name the batch where they depend on it, from those that `infer` gives for one batch. */
 export function symbolicTypes(graph: Inferred, infer = inferTypes): Map<string, ValueType> {
   const [a, b] = PROBES.map((batch) => infer(graph, batch));
-  const symbol = graph.inputs.flatMap(({ shape }) => shape).find((size) => typeof size === 'string');
+  const symbol = batchSymbol(graph);
   const types = new Map<string, ValueType>();
   for (const [name, { dtype, shape }] of a) {
     const other = b.get(name);
     if (!other || other.shape.length !== shape.length) continue;
     types.set(name, {
       dtype,
-      shape: shape.map((size, axis) => dimension(size, other.shape[axis], symbol as string)),
+      shape: shape.map((size, axis) => dimensionAt([size, other.shape[axis]], PROBES, symbol as string)),
     });
   }
   return types;
-}
-
-function dimension(a: number, b: number, symbol: string): Dimension {
-  if (a === b) return a;
-  const times = a / PROBES[0];
-  if (times !== b / PROBES[1]) return `${symbol}?`;
-  return times === 1 ? symbol : `${times}*${symbol}`;
 }

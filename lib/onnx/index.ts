@@ -7,4 +7,11 @@ export {
   readModel,
   readTensor,
 } from './reader.ts';
-export { type FileModel, type FileNode, type FileTensor, type FileValue, writeModel } from './writer.ts';
+export {
+  encodeModel,
+  type FileModel,
+  type FileNode,
+  type FileTensor,
+  type FileValue,
+  writeModel,
+} from './writer.ts';

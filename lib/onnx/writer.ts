@@ -4,6 +4,7 @@ import {
   type AttributeProto,
   AttributeProto_AttributeType,
   AttributeProtoSchema,
+  type ModelProto,
   ModelProtoSchema,
   NodeProtoSchema,
   StringStringEntryProtoSchema,
@@ -63,6 +64,8 @@ export interface FileNode {
   outputs: readonly string[];
   /** Numbers, strings, lists of either, and tensors. */
   attributes: Readonly<Record<string, unknown>>;
+  /** Attributes of type float, or lists of them, beside those that ONNX's operators have. */
+  floats?: readonly string[];
 }
 
 const TYPES: Readonly<Record<string, TensorProto_DataType>> = {
@@ -199,7 +202,8 @@ function valueProto({ name, dtype, shape, metadata }: FileValue): ValueInfoProto
 
 function attributeProto(node: FileNode, name: string, value: unknown): AttributeProto {
   const { FLOAT, INT, STRING, TENSOR, FLOATS: LIST, INTS, STRINGS } = AttributeProto_AttributeType;
-  const isFloat = (x: number) => FLOATS.has(name) || !Number.isInteger(x);
+  const declared = node.floats?.includes(name) ?? false;
+  const isFloat = (x: number) => declared || FLOATS.has(name) || !Number.isInteger(x);
   if (typeof value === 'number')
     return create(
       AttributeProtoSchema,
@@ -215,7 +219,7 @@ function attributeProto(node: FileNode, name: string, value: unknown): Attribute
         strings: value.map((item) => encoder.encode(item)),
       });
     if (value.every((item) => typeof item === 'number')) {
-      const floats = FLOAT_LISTS.has(name) || value.some((item) => !Number.isInteger(item));
+      const floats = declared || FLOAT_LISTS.has(name) || value.some((item) => !Number.isInteger(item));
       return create(
         AttributeProtoSchema,
         floats ? { name, type: LIST, floats: value } : { name, type: INTS, ints: value.map(BigInt) },
@@ -225,4 +229,9 @@ function attributeProto(node: FileNode, name: string, value: unknown): Attribute
   if (typeof value === 'object' && value !== null && 'dtype' in value)
     return create(AttributeProtoSchema, { name, type: TENSOR, t: tensorProto(name, value as TensorValue) });
   return refuse('a number, string, list or tensor', `attribute ${name} of node ${node.name}`, value);
+}
+
+/** A model that was read, in one piece: tensors that lay in other files are in it. */
+export function encodeModel(model: ModelProto): Uint8Array<ArrayBuffer> {
+  return toBinary(ModelProtoSchema, model);
 }

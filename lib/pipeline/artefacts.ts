@@ -6,6 +6,7 @@ import { ortModel } from '../export/ort.ts';
 import { checkReadBack, checkSame } from '../export/read-back.ts';
 import { packedModel } from '../export/sqnt.ts';
 import type { Layer } from '../graph/graph.ts';
+import { toChannelsLast, unsupportedNodes } from '../graph/index.ts';
 import { writeModel } from '../onnx/index.ts';
 import type { Quantization } from '../quant/quantizer.ts';
 import { markdownReport } from '../report/markdown.ts';
@@ -13,10 +14,10 @@ import { unpackedModel } from '../runtime/unpack.ts';
 import { readSqnt, writeSqnt } from '../sqnt/index.ts';
 import { commandOf } from './command.ts';
 import { writeDirectory } from './files.ts';
-import { executable, type OpenedModel, sha256 } from './model.ts';
+import { type OpenedModel, sha256 } from './model.ts';
 import { DEFAULTS, type QuantizeOptions } from './options.ts';
 import { costOf } from './resources.ts';
-import type { AccuracyResult, Artefacts, OutputFiles } from './result.ts';
+import type { AccuracyResult, Artefacts, ExecutorResult, OutputFiles } from './result.ts';
 import type { Roles, Samples } from './samples.ts';
 import type { Floor } from './search.ts';
 import { toolVersion } from './version.ts';
@@ -35,6 +36,7 @@ const LARGEST = Number.MAX_VALUE;
 export interface Outcome {
   options: QuantizeOptions;
   model: OpenedModel;
+  executor: ExecutorResult;
   layers: readonly Layer[];
   /** Of all layers, those that stay in float too. */
   floatBytes: number;
@@ -70,15 +72,16 @@ export async function makeArtefacts(outcome: Outcome): Promise<Artefacts> {
     allocation,
     command: commandOf(options),
     fileBytes: bytes.length,
-    sqntBytes: sqnt.length,
+    sqntBytes: sqnt?.length ?? null,
   });
   return { model: bytes, sqnt, allocation, report };
 }
 
-/** Opened again as the runtime opens it, and compared. */
-function packedFile({ options, model, quantization }: Outcome): Uint8Array {
+/** Opened again as the runtime opens it, and compared. Null where our engine could not run it. */
+function packedFile({ options, model, quantization }: Outcome): Uint8Array | null {
   const { name, sha256: digest } = model;
-  const packed = packedModel(executable(model), quantization, {
+  if (unsupportedNodes(model.graph).length > 0) return null;
+  const packed = packedModel(toChannelsLast(model.graph), quantization, {
     preprocessing: options.preprocessing ?? {},
     provenance: { tool: 'sigmaquant', version: toolVersion(), source: { name, sha256: digest } },
   });
@@ -98,6 +101,7 @@ async function allocationOf(
     tool: { name: 'sigmaquant', version: toolVersion() },
     model: { name: model.name, sha256: model.sha256 },
     exported: { file: NAMES.model, ...exported },
+    executor: outcome.executor,
     seed: options.seed ?? DEFAULTS.seed,
     strategy: options.strategy!,
     recovery: options.recovery ?? DEFAULTS.recovery,
@@ -191,11 +195,12 @@ function finiteMeasurement(measurement: Measurement | null): Measurement | null 
   );
 }
 
-export function outputFiles(directory: string): OutputFiles {
+/** `packed`: whether there is a packed file. */
+export function outputFiles(directory: string, packed: boolean): OutputFiles {
   return {
     directory,
     model: join(directory, NAMES.model),
-    sqnt: join(directory, NAMES.sqnt),
+    sqnt: packed ? join(directory, NAMES.sqnt) : null,
     allocation: join(directory, NAMES.allocation),
     report: join(directory, NAMES.report),
   };
@@ -212,10 +217,10 @@ export async function writeArtefacts(
     directory,
     {
       [NAMES.model]: model,
-      [NAMES.sqnt]: sqnt,
+      ...(sqnt ? { [NAMES.sqnt]: sqnt } : {}),
       [NAMES.allocation]: serializeAllocation(allocation),
       [NAMES.report]: report,
     },
-    { force, ...(signal ? { signal } : {}) },
+    { names: OUTPUT_NAMES, force, ...(signal ? { signal } : {}) },
   );
 }

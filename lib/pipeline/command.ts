@@ -40,6 +40,7 @@ export function commandOf(options: QuantizeOptions): string {
   flag('samples', options.samples);
   flag('evaluations', options.evaluations);
   flag('opset', options.opset);
+  flag('executor', options.executor === 'engine' ? undefined : options.executor);
   flag('seed', options.seed);
   return words.join(' ');
 }

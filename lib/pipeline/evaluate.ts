@@ -1,7 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Dataset, Preprocessing } from '../data/dataset.ts';
-import { compile } from '../engine/index.ts';
 import { SigmaQuantError } from '../errors.ts';
 import { type AllocationFile, parseAllocation } from '../export/allocation.ts';
 import { quantizationOf } from '../export/read-back.ts';
@@ -11,14 +10,14 @@ import { outputFiles } from './artefacts.ts';
 import { readBytes } from './files.ts';
 import { paired } from './interval.ts';
 import { loadMetric, type MetricFunction } from './metric.ts';
-import { executable, type OpenedModel, openModel, sha256 } from './model.ts';
-import { type CommonOptions, checkOptions, type DataSource } from './options.ts';
-import type { AccuracyResult } from './result.ts';
+import { type Executable, type OpenedModel, openExecutable, sha256 } from './model.ts';
+import { type CommonOptions, checkOptions, type DataSource, type RunOptions } from './options.ts';
+import type { AccuracyResult, ExecutorResult } from './result.ts';
 import { openSamples, type Samples, sampleInput } from './samples.ts';
 import { batchSize, createScorer } from './scoring.ts';
 import { accuracyOf } from './search.ts';
 
-export interface EvaluateOptions extends CommonOptions {
+export interface EvaluateOptions extends CommonOptions, RunOptions {
   evaluate: DataSource;
   /** Output folder of `quantize`, or the `allocation.json` in it: its integers are scored against the float model. */
   allocation?: string;
@@ -38,6 +37,7 @@ export interface EvaluateResult {
   float: number;
   /** Null without an allocation. */
   quantized: AccuracyResult | null;
+  executor: ExecutorResult;
   backend: BackendName;
   isa: Isa;
   threads: number;
@@ -47,10 +47,21 @@ export interface EvaluateResult {
 /** Scores a float network, and with `allocation` the quantized one beside it, on labelled samples. */
 export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult> {
   const started = performance.now();
-  checkOptions({ samples: options.samples });
+  checkOptions({ samples: options.samples, executor: options.executor });
   options.signal?.throwIfAborted();
-  const model = await openModel(options);
-  const graph = executable(model);
+  const opened = await openExecutable(options);
+  try {
+    return await evaluateOpened(opened, options, started);
+  } finally {
+    opened.dispose();
+  }
+}
+
+async function evaluateOpened(
+  { model, graph, compile, executor }: Executable,
+  options: EvaluateOptions,
+  started: number,
+): Promise<EvaluateResult> {
   const input = sampleInput(model.graph);
   const stored = options.allocation === undefined ? null : await openAllocation(options.allocation, model);
   const metric = options.metric === undefined ? null : await loadMetric(options.metric);
@@ -88,6 +99,7 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult
       samples: scorer.samples,
       float: paired(scorer.float, scorer.float).float,
       quantized,
+      executor,
       backend: kernels.backend,
       isa: kernels.isa,
       threads: kernels.threads,
@@ -109,7 +121,7 @@ async function openAllocation(
   model: OpenedModel,
 ): Promise<{ allocation: AllocationFile; bytes: Uint8Array }> {
   const folder = await isFolder(path);
-  const file = folder ? outputFiles(path).allocation : path;
+  const file = folder ? outputFiles(path, false).allocation : path;
   const allocation = parseAllocation(Buffer.from(await readBytes(file, 'allocation')).toString('utf8'));
   if (allocation.model.sha256 !== model.sha256)
     throw new SigmaQuantError(

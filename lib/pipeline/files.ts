@@ -125,12 +125,13 @@ function suffix(): string {
 
 /**
  * Writes files (name -> content) into `directory` all at once: into a sibling folder first, then by rename, so that
- * an abort or a full disk leaves nothing half-written and an older output stays whole until the last moment.
+ * an abort or a full disk leaves nothing half-written and an older output stays whole until the last moment. `names`
+ * are those that an older output may have; those of `files` unless told otherwise.
  */
 export async function writeDirectory(
   directory: string,
   files: Readonly<Record<string, string | Uint8Array>>,
-  options: { force: boolean; signal?: AbortSignal },
+  options: { names?: readonly string[]; force: boolean; signal?: AbortSignal },
 ): Promise<void> {
   const target = resolve(directory);
   let temporary: string | undefined;
@@ -143,7 +144,7 @@ export async function writeDirectory(
       await writeFile(resolve(temporary, name), content);
     }
     options.signal?.throwIfAborted();
-    await refuseExisting(directory, options.force, Object.keys(files));
+    await refuseExisting(directory, options.force, options.names ?? Object.keys(files));
     await replace(temporary, target);
   } catch (error) {
     if (temporary) await rm(temporary, { recursive: true, force: true });

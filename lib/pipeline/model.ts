@@ -1,11 +1,16 @@
 import { createHash } from 'node:crypto';
+import type { CompileEvaluator } from '../engine/engine.ts';
+import { compile } from '../engine/index.ts';
 import { SigmaQuantError } from '../errors.ts';
-import type { Graph, Layer } from '../graph/graph.ts';
+import type { Graph, Layer, ValueType } from '../graph/graph.ts';
 import { importGraph, layers, toChannelsLast, unsupportedNodes } from '../graph/index.ts';
-import { type ReadExternal, readModel } from '../onnx/index.ts';
+import { encodeModel, type ModelProto, type ReadExternal, readModel } from '../onnx/index.ts';
+import { Onnxruntime, onnxruntimeNetwork, valueTypes } from '../onnxruntime/index.ts';
 import { externalReader } from './external-data.ts';
 import { modelName, readBytes } from './files.ts';
-import type { CommonOptions } from './options.ts';
+import type { CommonOptions, RunOptions } from './options.ts';
+import type { ExecutorResult } from './result.ts';
+import { toolVersion } from './version.ts';
 
 /** A model as every command needs it. */
 export interface OpenedModel {
@@ -26,7 +31,20 @@ export function sha256(bytes: Uint8Array | string): string {
 
 /** Reads and imports a model. Throws INVALID_ARGUMENT, MALFORMED_MODEL, UNSUPPORTED_MODEL. */
 export async function openModel(options: Pick<CommonOptions, 'model' | 'inputShapes'>): Promise<OpenedModel> {
-  const { model, inputShapes } = options;
+  return imported(await sourceOf(options.model), options.inputShapes);
+}
+
+/** A model file, read: with the tensors that lay in files beside it. */
+interface Source {
+  name: string;
+  sha256: string;
+  fileBytes: number;
+  proto: ModelProto;
+  /** The model in one piece. */
+  bytes: Uint8Array;
+}
+
+async function sourceOf(model: CommonOptions['model']): Promise<Source> {
   const [name, bytes] =
     typeof model === 'string'
       ? [modelName(model), await readBytes(model, 'model')]
@@ -43,9 +61,28 @@ export async function openModel(options: Pick<CommonOptions, 'model' | 'inputSha
       return data;
     });
   const proto = readModel(bytes, { external });
-  const { graph } = importGraph(proto, { ...(inputShapes ? { inputShapes } : {}) });
+  return {
+    name,
+    sha256: hash.digest('hex'),
+    fileBytes,
+    proto,
+    get bytes() {
+      return fileBytes === bytes.length ? bytes : encodeModel(proto);
+    },
+  };
+}
+
+function imported(
+  { name, sha256, fileBytes, proto }: Source,
+  inputShapes: CommonOptions['inputShapes'],
+  types?: ReadonlyMap<string, ValueType>,
+): OpenedModel {
+  const { graph } = importGraph(proto, {
+    ...(inputShapes ? { inputShapes } : {}),
+    ...(types ? { types } : {}),
+  });
   checkWeightTypes(graph);
-  return { name, sha256: hash.digest('hex'), fileBytes, graph, layers: layers(graph) };
+  return { name, sha256, fileBytes, graph, layers: layers(graph) };
 }
 
 /** ONNX has these operators for floats alone, and the importer widens those to float32. */
@@ -60,8 +97,11 @@ function checkWeightTypes(graph: Graph): void {
   }
 }
 
-/** The channels-last form. Throws UNSUPPORTED_OPERATOR naming every operator that cannot run, with a node. */
-export function executable(model: OpenedModel): Graph {
+/**
+ * The channels-last form. Throws UNSUPPORTED_OPERATOR naming every operator that cannot run, with a node, and what
+ * could be done `otherwise`.
+ */
+export function executable(model: OpenedModel, otherwise = ''): Graph {
   const unsupported = unsupportedNodes(model.graph);
   if (unsupported.length > 0) {
     const byOp = new Map<string, string[]>();
@@ -71,10 +111,56 @@ export function executable(model: OpenedModel): Graph {
     );
     throw new SigmaQuantError(
       'UNSUPPORTED_OPERATOR',
-      `Expected operators that can be executed but received ${list.join(', ')}.`,
+      `Expected operators that can be executed but received ${list.join(', ')}${otherwise}.`,
     );
   }
   return toChannelsLast(model.graph);
+}
+
+const OTHER_EXECUTOR =
+  '; --executor onnxruntime evaluates the model with your installation of onnxruntime-node';
+
+/** A model and who runs it. */
+export interface Executable {
+  model: OpenedModel;
+  /** Channels-last: what `compile` takes. */
+  graph: Graph;
+  compile: CompileEvaluator;
+  /** Bytes of activations that evaluations may keep for one another, at most. */
+  cacheBytes: number;
+  executor: ExecutorResult;
+  dispose(): void;
+}
+
+/**
+ * Opens a model to be run. Throws as openModel, and UNSUPPORTED_OPERATOR for operators that the executor lacks,
+ * BACKEND_UNAVAILABLE where onnxruntime-node is absent, too old or dies.
+ */
+export async function openExecutable(options: CommonOptions & RunOptions): Promise<Executable> {
+  if (options.executor === 'onnxruntime') return openOnOnnxruntime(options);
+  const model = await openModel(options);
+  const executor = { name: 'engine', version: toolVersion() } as const;
+  const graph = executable(model, OTHER_EXECUTOR);
+  return { model, graph, compile, cacheBytes: Number.POSITIVE_INFINITY, executor, dispose: () => {} };
+}
+
+async function openOnOnnxruntime({ model, inputShapes }: CommonOptions): Promise<Executable> {
+  const source = await sourceOf(model);
+  const untyped = imported(source, inputShapes);
+  const runtime = new Onnxruntime();
+  try {
+    const opened = imported(source, inputShapes, valueTypes(runtime, source.bytes, untyped.graph));
+    return {
+      model: opened,
+      ...onnxruntimeNetwork(runtime, opened.graph),
+      cacheBytes: 0, // to fetch an activation from there costs more than to compute it again
+      executor: { name: 'onnxruntime', version: runtime.version },
+      dispose: () => runtime.dispose(),
+    };
+  } catch (error) {
+    runtime.dispose();
+    throw error;
+  }
 }
 
 /** Throws UNSUPPORTED_MODEL where nothing could be quantized. */

@@ -10,6 +10,10 @@ export type DataSource = string | Dataset;
 /** A path, or bytes with the name that reports shall print. */
 export type ModelSource = string | { name: string; bytes: Uint8Array };
 
+/** Who evaluates networks: our engine, or the user's onnxruntime-node for operators that it lacks. */
+export type ExecutorName = 'engine' | 'onnxruntime';
+export const EXECUTORS: readonly ExecutorName[] = ['engine', 'onnxruntime'];
+
 /** What every command takes. */
 export interface CommonOptions extends WorkOptions {
   model: ModelSource;
@@ -19,6 +23,12 @@ export interface CommonOptions extends WorkOptions {
   isa?: Isa;
   /** Default: physical cores. Results do not depend on it. */
   threads?: number;
+}
+
+/** What commands that run networks take. */
+export interface RunOptions {
+  /** Default: engine. */
+  executor?: ExecutorName;
 }
 
 /** What decides widths; shared by `quantize` and `plan`. */
@@ -38,7 +48,7 @@ export interface SearchOptions extends CommonOptions {
   seed?: number;
 }
 
-export interface QuantizeOptions extends SearchOptions {
+export interface QuantizeOptions extends SearchOptions, RunOptions {
   calibration: DataSource;
   /** Labelled samples that the search may look at. */
   validation?: DataSource;
@@ -110,8 +120,20 @@ export function offeredBits(bits: readonly number[] | undefined): number[] {
 
 /** Checks plain numbers before any long work. Throws INVALID_ARGUMENT. */
 export function checkOptions(options: Partial<QuantizeOptions>): void {
-  const { activationBits, samples, evaluations, cacheBytes, maxDrop, minAccuracy, minSqnr, seed, opset } =
-    options;
+  const {
+    activationBits,
+    samples,
+    evaluations,
+    cacheBytes,
+    maxDrop,
+    minAccuracy,
+    minSqnr,
+    seed,
+    opset,
+    executor,
+  } = options;
+  if (executor !== undefined && !EXECUTORS.includes(executor))
+    refuse(`one of ${EXECUTORS.join(', ')}`, 'executor', executor);
   if (activationBits !== undefined) width(activationBits, 'activation-bits');
   for (const [layer, bits] of Object.entries(options.pins ?? {})) width(bits, `the width of layer ${layer}`);
   for (const [name, value] of Object.entries({ samples, evaluations }))

@@ -2,9 +2,8 @@ import type { Allocation, Ceiling, Problem, Widths } from '../allocate/allocate.
 import { strategies } from '../allocate/index.ts';
 import type { Calibration, LayerProfile, WorkOptions } from '../analysis/analysis.ts';
 import { calibrate, profile } from '../analysis/index.ts';
-import type { Executor } from '../engine/engine.ts';
-import { compile } from '../engine/index.ts';
-import type { Graph, Layer, Port } from '../graph/graph.ts';
+import type { Evaluator } from '../engine/engine.ts';
+import type { Layer, Port } from '../graph/graph.ts';
 import { layers as layersOf } from '../graph/index.ts';
 import { createKernels } from '../kernels/index.ts';
 import type { Kernels } from '../kernels/kernels.ts';
@@ -15,7 +14,7 @@ import { makeArtefacts, OUTPUT_NAMES, outputFiles, writeArtefacts } from './arte
 import { type Clock, createClock } from './clock.ts';
 import { refuseExisting } from './files.ts';
 import { loadMetric, type MetricFunction } from './metric.ts';
-import { executable, type OpenedModel, openModel, requireLayers } from './model.ts';
+import { type Executable, openExecutable, requireLayers } from './model.ts';
 import { checkOptions, DEFAULTS, type QuantizeOptions } from './options.ts';
 import {
   chooseQuantizers,
@@ -34,14 +33,11 @@ const STAGES = ['calibrate', 'profile', 'allocate', 'recover', 'evaluate'] as co
 type Stage = (typeof STAGES)[number];
 
 /** Everything that is decided or opened before the long work. */
-interface Job {
+interface Job extends Executable {
   options: QuantizeOptions;
   work: WorkOptions;
   clock: Clock<Stage>;
   kernels: Kernels;
-  model: OpenedModel;
-  /** Channels-last. */
-  graph: Graph;
   input: Port;
   /** Those that get a width, in execution order, and what they may take. */
   layers: Layer[];
@@ -67,19 +63,21 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeResult
   checkOptions(options);
   options.signal?.throwIfAborted();
   if (options.out !== undefined) await refuseExisting(options.out, options.force ?? false, OUTPUT_NAMES);
-  const job = await open(options, clock);
+  const strategy = strategyOf(options.strategy);
+  const opened = await openExecutable(options);
+  let job: Job | undefined;
   try {
+    job = await prepare({ ...options, strategy }, opened, clock);
     return await run(job);
   } finally {
-    job.kernels.dispose();
+    job?.kernels.dispose();
+    opened.dispose();
   }
 }
 
-async function open(options: QuantizeOptions, clock: Clock<Stage>): Promise<Job> {
-  const strategy = strategyOf(options.strategy);
-  const model = await openModel(options);
+async function prepare(options: QuantizeOptions, opened: Executable, clock: Clock<Stage>): Promise<Job> {
+  const { model, graph } = opened;
   requireLayers(model.name, model.layers);
-  const graph = executable(model);
   const input = sampleInput(model.graph);
   const allLayers = layersOf(graph);
   const layers = quantizable(graph, allLayers);
@@ -96,12 +94,11 @@ async function open(options: QuantizeOptions, clock: Clock<Stage>): Promise<Job>
   const macs = model.layers.reduce((sum, layer) => sum + layer.macs, 0);
   const { signal, onProgress } = options;
   return {
-    options: { ...options, strategy },
+    ...opened,
+    options,
     work: { ...(signal ? { signal } : {}), ...(onProgress ? { onProgress } : {}) },
     clock,
     kernels,
-    model,
-    graph,
     input,
     layers,
     floatLayers: allLayers.filter((layer) => !layers.includes(layer)),
@@ -114,7 +111,7 @@ async function open(options: QuantizeOptions, clock: Clock<Stage>): Promise<Job>
 }
 
 async function run(job: Job): Promise<QuantizeResult> {
-  const { graph, kernels, options, clock, layers, choices, roles, model } = job;
+  const { graph, kernels, options, clock, layers, choices, roles, model, compile, executor } = job;
   const float = compile(graph, kernels);
   const calibration = await clock.time('calibrate', () => calibrateJob(job));
   const method = options.ranges ?? DEFAULTS.ranges;
@@ -130,7 +127,7 @@ async function run(job: Job): Promise<QuantizeResult> {
     scorer,
     widest(choices),
     (quantization) => compile(graph, kernels, { quantization }),
-    options.cacheBytes ?? DEFAULTS.cacheBytes,
+    Math.min(options.cacheBytes ?? DEFAULTS.cacheBytes, job.cacheBytes),
     job.work.signal,
   );
   const allocation = await clock.time('allocate', () => allocate(job, floor, profiles, scorer, candidate));
@@ -139,6 +136,7 @@ async function run(job: Job): Promise<QuantizeResult> {
   const artefacts = await makeArtefacts({
     options,
     model,
+    executor,
     layers,
     floatBytes: floatBytesOf([...layers, ...job.floatLayers]),
     ceilings: job.ceilings,
@@ -158,9 +156,11 @@ async function run(job: Job): Promise<QuantizeResult> {
   return summarize(job, artefacts, out, clock.seconds());
 }
 
-function calibrateJob({ graph, layers, kernels, roles, options, batch, work }: Job): Promise<Calibration> {
+function calibrateJob(job: Job): Promise<Calibration> {
+  const { graph, layers, kernels, roles, options, batch, work, compile } = job;
   return calibrate(graph, layers, kernels, roles.calibration.dataset, {
     ...work,
+    compile,
     samples: options.samples ?? DEFAULTS.samples,
     batch,
     gram: recoveryOf(options.recovery) !== 'none',
@@ -168,7 +168,7 @@ function calibrateJob({ graph, layers, kernels, roles, options, batch, work }: J
   });
 }
 
-function scorerFor(job: Job, float: Executor, samples: Samples): Promise<Scorer> {
+function scorerFor(job: Job, float: Evaluator, samples: Samples): Promise<Scorer> {
   return createScorer(float, {
     ...job.work,
     samples,
@@ -202,12 +202,13 @@ function timedRecovery(
 }
 
 function profileJob(
-  { graph, layers, kernels, roles, choices, options, batch, work }: Job,
+  { graph, layers, kernels, roles, choices, options, batch, work, compile }: Job,
   recovery: Recovery,
 ) {
   const widths = [...new Set(choices.flatMap(({ bits }) => bits))].sort((a, b) => a - b);
   return profile(graph, layers, kernels, roles.calibration.dataset, recovery.quantize, {
     ...work,
+    compile,
     widths,
     samples: Math.min(options.samples ?? DEFAULTS.samples, profileSamples(layers, widths.length)),
     batch,
@@ -261,7 +262,7 @@ async function allocate(
 }
 
 /** Float and quantized network side by side on samples that nothing has looked at yet. */
-async function judge(job: Job, float: Executor, candidate: Candidate): Promise<AccuracyResult | null> {
+async function judge(job: Job, float: Evaluator, candidate: Candidate): Promise<AccuracyResult | null> {
   const { judged } = job.roles;
   if (!judged) return null;
   const scorer = await scorerFor(job, float, judged);
@@ -269,7 +270,7 @@ async function judge(job: Job, float: Executor, candidate: Candidate): Promise<A
 }
 
 function summarize(
-  { options, kernels }: Job,
+  { options, kernels, executor }: Job,
   artefacts: Artefacts,
   out: string | undefined,
   seconds: Seconds,
@@ -290,7 +291,7 @@ function summarize(
     floatBytes: allocation.floatBytes,
     weightBytes: allocation.cost['weightBytes'],
     fileBytes: artefacts.model.length,
-    sqntBytes: artefacts.sqnt.length,
+    sqntBytes: artefacts.sqnt?.length ?? null,
     accuracy: allocation.accuracy,
     validation: allocation.validation!,
     verdict: allocation.verdict,
@@ -299,12 +300,13 @@ function summarize(
     reachable: allocation.reachable,
     strategy: options.strategy!,
     recovery: allocation.recovery,
+    executor,
     backend: kernels.backend,
     isa: kernels.isa,
     threads: kernels.threads,
     seconds,
     evaluations: allocation.evaluations,
-    files: out === undefined ? null : outputFiles(out),
+    files: out === undefined ? null : outputFiles(out, artefacts.sqnt !== null),
     artefacts,
   };
 }

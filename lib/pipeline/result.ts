@@ -1,6 +1,7 @@
 import type { Verdict } from '../allocate/allocate.ts';
 import type { AllocationFile } from '../export/allocation.ts';
 import type { BackendName, Isa } from '../kernels/kernels.ts';
+import type { ExecutorName } from './options.ts';
 
 export interface LayerResult {
   name: string;
@@ -29,6 +30,12 @@ export interface AccuracyResult {
   samples: number;
 }
 
+/** Who evaluated the networks. */
+export interface ExecutorResult {
+  name: ExecutorName;
+  version: string;
+}
+
 export interface Seconds {
   total: number;
   calibrate: number;
@@ -44,8 +51,8 @@ export interface Seconds {
 export interface OutputFiles {
   directory: string;
   model: string;
-  /** The packed file. */
-  sqnt: string;
+  /** The packed file; null where our engine lacks an operator of the network. */
+  sqnt: string | null;
   allocation: string;
   report: string;
 }
@@ -59,8 +66,8 @@ export interface QuantizeSummary {
   weightBytes: number;
   /** Bytes of the exported file. */
   fileBytes: number;
-  /** Bytes of the packed file. */
-  sqntBytes: number;
+  /** Bytes of the packed file; null without one. */
+  sqntBytes: number | null;
   /** Judged once, on samples that the search never saw; null without such samples. */
   accuracy: AccuracyResult | null;
   validation: AccuracyResult;
@@ -71,6 +78,7 @@ export interface QuantizeSummary {
   reachable: AllocationFile['reachable'];
   strategy: string;
   recovery: string;
+  executor: ExecutorResult;
   backend: BackendName;
   isa: Isa;
   threads: number;
@@ -84,8 +92,8 @@ export interface QuantizeSummary {
 export interface Artefacts {
   /** ONNX, profile `ort`. */
   model: Uint8Array;
-  /** The same network packed to its widths, as docs/sqnt.md describes. */
-  sqnt: Uint8Array;
+  /** The same network packed to its widths, as docs/sqnt.md describes; null where our engine lacks an operator. */
+  sqnt: Uint8Array | null;
   allocation: AllocationFile;
   /** Markdown. */
   report: string;

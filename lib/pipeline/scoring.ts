@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { WorkOptions } from '../analysis/analysis.ts';
 import { SuffixRuns } from '../analysis/index.ts';
 import type { Batch } from '../data/dataset.ts';
-import type { Executor } from '../engine/engine.ts';
+import type { Evaluator } from '../engine/engine.ts';
 import { SigmaQuantError } from '../errors.ts';
 import type { Port, Tensor } from '../graph/graph.ts';
 import { Compared, createComparison } from './comparison.ts';
@@ -38,7 +38,7 @@ export interface Scorer {
   readonly float: Float64Array;
   readonly samples: number;
   /** Runs an executor of the same network over the same samples, or only what changed since `runs` last saw them. */
-  score(source: Executor | SuffixRuns, work?: WorkOptions): Promise<Score>;
+  score(source: Evaluator | SuffixRuns, work?: WorkOptions): Promise<Score>;
 }
 
 export interface ScorerOptions extends WorkOptions {
@@ -68,7 +68,7 @@ export function classesOf(outputs: readonly Port[]): number | null {
 }
 
 /** Runs the float network once over the samples and keeps what comparisons need. */
-export async function createScorer(float: Executor, options: ScorerOptions): Promise<Scorer> {
+export async function createScorer(float: Evaluator, options: ScorerOptions): Promise<Scorer> {
   const scorer = new SampleScorer(float, options);
   await scorer.begin();
   return scorer;
@@ -76,7 +76,7 @@ export async function createScorer(float: Executor, options: ScorerOptions): Pro
 
 class SampleScorer implements Scorer {
   readonly metric: MetricName;
-  readonly #float: Executor;
+  readonly #float: Evaluator;
   readonly #options: ScorerOptions;
   readonly #names: readonly string[];
   readonly #classes: number | null;
@@ -84,7 +84,7 @@ class SampleScorer implements Scorer {
   readonly #floatScores: number[] = [];
   #kept = 0;
 
-  constructor(float: Executor, options: ScorerOptions) {
+  constructor(float: Evaluator, options: ScorerOptions) {
     this.#float = float;
     this.#options = options;
     this.#names = options.outputs.map(({ name }) => name);
@@ -123,7 +123,7 @@ class SampleScorer implements Scorer {
       );
   }
 
-  async score(source: Executor | SuffixRuns, work: WorkOptions = {}): Promise<Score> {
+  async score(source: Evaluator | SuffixRuns, work: WorkOptions = {}): Promise<Score> {
     const scores: number[] = [];
     const total = createComparison(this.#classes);
     for await (const [batch, index] of this.#needed(source, work)) {
@@ -142,7 +142,7 @@ class SampleScorer implements Scorer {
   }
 
   /** The batches; without their samples where nothing needs them. */
-  async *#needed(source: Executor | SuffixRuns, work: WorkOptions): AsyncGenerator<[Batch | null, number]> {
+  async *#needed(source: Evaluator | SuffixRuns, work: WorkOptions): AsyncGenerator<[Batch | null, number]> {
     const known =
       source instanceof SuffixRuns &&
       this.#references.every(({ outputs }, index) => outputs !== null && source.knows(index));

@@ -1,7 +1,7 @@
 import type { Measurement, Widths } from '../allocate/allocate.ts';
 import type { WorkOptions } from '../analysis/analysis.ts';
 import { SuffixRuns } from '../analysis/index.ts';
-import type { Executor } from '../engine/engine.ts';
+import type { Evaluator } from '../engine/engine.ts';
 import { refuse } from '../errors.ts';
 import type { Layer } from '../graph/graph.ts';
 import type { Quantization, QuantizedLayer, Quantizer } from '../quant/quantizer.ts';
@@ -67,16 +67,17 @@ export interface Candidate {
   /** Score on validation; the same widths are never run twice. */
   score(widths: Widths, work: WorkOptions): Promise<Score>;
   readonly quantization: Quantization;
-  readonly executor: Executor;
+  readonly executor: Evaluator;
 }
 
+/** `cacheBytes`: of activations that evaluations may keep for one another. */
 export async function createCandidate(
   networkLayers: readonly Layer[],
   quantizers: ReadonlyMap<string, Quantizer>,
   recovery: Recovery,
   scorer: Scorer,
   first: Widths,
-  compileQuantized: (quantization: Quantization) => Executor,
+  compileQuantized: (quantization: Quantization) => Evaluator,
   cacheBytes: number,
   signal?: AbortSignal,
 ): Promise<Candidate> {

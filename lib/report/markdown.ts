@@ -16,8 +16,8 @@ export interface ReportInput {
   command: string;
   /** Size of the exported file. */
   fileBytes: number;
-  /** Size of the packed file. */
-  sqntBytes: number;
+  /** Size of the packed file; null without one. */
+  sqntBytes: number | null;
 }
 
 type Accuracy = NonNullable<AllocationFile['accuracy']>;
@@ -103,7 +103,9 @@ function size({ allocation, fileBytes, sqntBytes }: ReportInput): string {
         share(uniformBytes(allocation, 8), allocation),
       ],
       ['**this result, packed**', whole(weightBytes), share(weightBytes, allocation)],
-      ['packed file, `model.sqnt`', whole(sqntBytes), share(sqntBytes, allocation)],
+      ...(sqntBytes === null
+        ? []
+        : [['packed file, `model.sqnt`', whole(sqntBytes), share(sqntBytes, allocation)]]),
       ['exported ONNX file', whole(fileBytes), share(fileBytes, allocation)],
     ],
   };
@@ -111,7 +113,7 @@ function size({ allocation, fileBytes, sqntBytes }: ReportInput): string {
     '## Storage',
     `Weights take ${bytes(weightBytes)} instead of ${bytes(allocation.floatBytes)}: ${saved.toFixed(1)} times less. Counted are, for every layer, its weights at their width, and 4 bytes of scale and 4 of bias per output channel.`,
     markdownTable(table),
-    'The exported file stores one byte for each weight whatever its width, since that is what runtimes execute in integers; the packed file stores them at their widths, beside the graph.',
+    `The exported file stores one byte for each weight whatever its width, since that is what runtimes execute in integers; ${sqntBytes === null ? 'there is no packed file, since the network has operators that the runtime of sigmaquant lacks' : 'the packed file stores them at their widths, beside the graph'}.`,
   ].join('\n\n');
 }
 
@@ -258,6 +260,12 @@ function moves(list: AllocationFile['trace'][number]['moves']): string {
   return list.length > 2 ? `${text.join(', ')} and ${list.length - 2} more` : text.join(', ');
 }
 
+/** Our own engine is not worth naming. */
+function ranOn({ executor }: AllocationFile): string {
+  if (executor?.name !== 'onnxruntime') return '';
+  return ` The float network and every candidate, in the form of the exported file, were run by onnxruntime ${executor.version}.`;
+}
+
 function reproduce(allocation: AllocationFile, command: string): string {
   const { data } = allocation;
   const rows = (['calibration', 'validation', 'judged'] as const).flatMap((role) => {
@@ -267,7 +275,7 @@ function reproduce(allocation: AllocationFile, command: string): string {
   const text = [
     '## Made by',
     `\`\`\`sh\n${command}\n\`\`\``,
-    `sigmaquant ${allocation.tool.version}, seed ${allocation.seed}.`,
+    `sigmaquant ${allocation.tool.version}, seed ${allocation.seed}.${ranOn(allocation)}`,
   ];
   if (rows.length > 0)
     text.push(markdownTable({ columns: columns('data', 'source', '>samples', 'content'), rows }));

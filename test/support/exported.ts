@@ -38,6 +38,6 @@ export async function exportedNetwork(): Promise<Exported> {
     evaluations: 1,
   });
   writeFileSync(paths.qdq, artefacts.model);
-  writeFileSync(paths.sqnt, artefacts.sqnt);
+  writeFileSync(paths.sqnt, artefacts.sqnt!);
   return { folder, ...paths, bytes: artefacts.model, remove: () => rmSync(folder, { recursive: true }) };
 }
