@@ -215,12 +215,16 @@ void depthwise_task(const void* context, int64_t task, int thread) {
     (c - at > W ? depthwise_block<D, 2> : depthwise_block<D, 1>)(job, scratch, memory, bytes, batch, first, lines, at);
 }
 
-void depthwise_conv(IntegerJob& job, double work) {
+/** What a multiply-add of a depthwise convolution costs beside one of a product. */
+constexpr double DEPTHWISE_WORK = 8;
+
+void depthwise_conv(IntegerJob& job, double products) {
   const ConvShape& s = job.shape;
+  const double work = products * DEPTHWISE_WORK;
   const int threads = work < PARALLEL_WORK ? 1 : job.pool->threads();
   int64_t most = LINES_BYTES / (int64_t(s.in_width) * s.in_channels * s.stride_height);
   // Four lines at least in a task: strips that serve two or more are then seldom half used.
-  job.division = divide_work(s.out_height, most < 4 ? 4 : most, 4, 2, s.batch, 1, 1, threads);
+  job.division = divide_work(s.out_height, most < 4 ? 4 : most, 4, 4, 2, s.batch, 1, 1, threads);
   with_dot(job.weights.bits, [&](auto dot) {
     using D = typename ColumnsOf<decltype(dot)>::Dot;
     const int64_t dots = (s.kernel_height + D::STEP - 1) / D::STEP * s.kernel_width;

@@ -64,21 +64,29 @@ struct Rows {
 constexpr int64_t INTEGER_TASKS_PER_THREAD = 8;
 /** A panel is decoded for at least so many rows, where there are so many. */
 constexpr int64_t LEAST_ROWS = 64;
+/** Decoding a panel for so many rows costs next to nothing. */
+constexpr int64_t ENOUGH_ROWS = 128;
 constexpr int64_t MOST_ROWS = 512;
 
 /**
- * `units` rows or lines in blocks of at most `most` and, as far as tasks are wanting, not below `least`, times chunks of
- * panels, at most `most_chunks`. `copies` tasks (pictures, groups) come of every block anyway.
+ * `units` rows or lines in blocks of at most `most` and, as far as tasks are wanting, not below `least` (`enough`
+ * while there are panels to divide), times chunks of panels, at most `most_chunks`. `copies` tasks (pictures, groups)
+ * come of every block anyway.
  */
-inline Division divide_work(int64_t units, int64_t most, int64_t least, int64_t multiple, int64_t copies, int64_t panels, int64_t most_chunks, int threads) {
+inline Division divide_work(int64_t units, int64_t most, int64_t enough, int64_t least, int64_t multiple, int64_t copies,
+                            int64_t panels, int64_t most_chunks, int threads) {
   const int64_t wanted = threads > 1 ? threads * INTEGER_TASKS_PER_THREAD : 1;
   int64_t size = most < units ? most : units;
   int64_t chunks = 1;
   const auto tasks = [&] { return (units + size - 1) / size * copies; };
-  // Panels first: every block decodes its panels anew. Then smaller blocks.
+  const auto halve = [&](int64_t smallest) {
+    while (tasks() * chunks < wanted && size / 2 >= smallest) size = (size + 1) / 2;
+  };
+  // Rows first: panels beside each other share lines of the output. But every block decodes its panels anew.
+  halve(enough > least ? enough : least);
   if (tasks() < wanted) chunks = (wanted + tasks() - 1) / tasks();
   if (chunks > most_chunks) chunks = most_chunks;
-  while (tasks() * chunks < wanted && size / 2 >= least) size = (size + 1) / 2;
+  halve(least);
   const int64_t blocks = (units + size - 1) / size;
   size = (units + blocks - 1) / blocks;  // blocks of like size
   if (units > size) size = round_up(size, multiple);

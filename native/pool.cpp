@@ -20,8 +20,8 @@
 namespace sq {
 namespace {
 
-/** How long an idle thread looks for work before it sleeps: waking it costs about as much. */
-constexpr auto SPIN = std::chrono::microseconds(50);
+/** How long an idle thread looks for work before it sleeps: as long as steps of a network that only one thread does. */
+constexpr auto SPIN = std::chrono::microseconds(200);
 /** The clock is read once for so many looks. */
 constexpr int LOOKS_PER_READING = 64;
 /** After so many looks the caller lets others run: a thread that it waits for may have lost its processor. */
@@ -95,6 +95,12 @@ void sleep(std::condition_variable& condition, std::unique_lock<std::mutex>& loc
 #endif
 }
 
+/** Tasks that one thread begins with; others help when theirs are done. */
+struct alignas(ALIGNMENT) Share {
+  std::atomic<int64_t> next{0};
+  int64_t end = 0;
+};
+
 /** One thread and how it is called: the caller raises `ticket`, and wakes it only where it sleeps. */
 struct Worker {
   std::atomic<uint32_t> ticket{0};
@@ -138,15 +144,15 @@ struct Pool::State {
   bool spinning;  // not where threads outnumber processors: they would only be in each other's way
   std::vector<Memory> memory;
   std::unique_ptr<Worker[]> workers;
+  std::unique_ptr<Share[]> shares;
   std::atomic<bool> exhausted{false};
   std::atomic<bool> ending{false};
 
   // The job. Written while the gate is shut and nobody is inside, read by those who passed it while it was open.
   Body body = nullptr;
   const void* context = nullptr;
-  int64_t tasks = 0;
+  int parts = 0;  // shares of the job
   int home = -1;  // the processor of the thread that gave the job
-  std::atomic<int64_t> next{0};
   /** The number of workers inside; SHUT is added while no job is open. */
   std::atomic<int> gate{SHUT};
 
@@ -154,10 +160,23 @@ struct Pool::State {
       : threads(count),
         spinning(unsigned(count) <= std::thread::hardware_concurrency()),
         memory(size_t(count)),
-        workers(new Worker[size_t(count - 1)]) {}
+        workers(new Worker[size_t(count - 1)]),
+        shares(new Share[size_t(count)]) {}
+
+  /** Neighbouring tasks stay together, in step after step: a thread then finds what it made itself in its own caches. */
+  void share(int64_t tasks, int count) {
+    parts = count;
+    for (int i = 0; i < count; i++) {
+      shares[size_t(i)].next.store(tasks * i / count, std::memory_order_relaxed);
+      shares[size_t(i)].end = tasks * (i + 1) / count;
+    }
+  }
 
   void drain(int thread) {
-    for (int64_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) body(context, task, thread);
+    for (int i = 0; i < parts; i++) {
+      Share& share = shares[size_t((thread + i) % parts)];
+      for (int64_t task; (task = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;) body(context, task, thread);
+    }
   }
 
   void work(int thread) {
@@ -217,9 +236,8 @@ void Pool::run(int64_t tasks, double work, Body body, const void* context) {
   }
   s.body = body;
   s.context = context;
-  s.tasks = tasks;
+  s.share(tasks, called + 1);
   s.home = processor();
-  s.next.store(0, std::memory_order_relaxed);
   s.gate.fetch_sub(SHUT, std::memory_order_release);
   for (int i = 0; i < called; i++) s.workers[size_t(i)].call();
   s.drain(0);
