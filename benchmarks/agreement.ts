@@ -1,5 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openDataset } from '../lib/data/index.ts';
@@ -8,7 +7,7 @@ import { quantizationOf } from '../lib/export/read-back.ts';
 import { importGraph, layers, toChannelsLast } from '../lib/graph/index.ts';
 import { quantize } from '../lib/index.ts';
 import { createKernels } from '../lib/kernels/index.ts';
-import { readModel } from '../lib/onnx/index.ts';
+import { optimizedGraph } from './networks/optimized.ts';
 import { openSession, runSession } from './onnxruntime.ts';
 import { loadPairs, type Pair, typedPath } from './pairs.ts';
 import { markdownTable, numberColumn, writeResults } from './results.ts';
@@ -76,21 +75,6 @@ async function exported(pair: Pair): Promise<{ bytes: Uint8Array; averageBits: n
   return { bytes: artefacts.model, averageBits };
 }
 
-/** Operators of the graph that onnxruntime really runs. */
-async function optimizedOperators(bytes: Uint8Array): Promise<Record<string, number>> {
-  const folder = mkdtempSync(join(tmpdir(), 'sigmaquant-agreement-'));
-  try {
-    const path = join(folder, 'optimized.onnx');
-    await (await openSession(bytes, 1, path)).release();
-    const counts: Record<string, number> = {};
-    for (const { opType } of readModel(readFileSync(path)).graph!.node)
-      counts[opType] = (counts[opType] ?? 0) + 1;
-    return Object.fromEntries(Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1)));
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
-
 function argmax(x: Float32Array, from: number, classes: number): number {
   let best = from;
   for (let i = from + 1; i < from + classes; i++) if (x[i] > x[best]) best = i;
@@ -119,7 +103,7 @@ async function agreement(pair: Pair): Promise<Row> {
     for (let i = 0; i < b.length; i++) difference = Math.max(difference, Math.abs(a[i] - b[i]));
     samples += count;
   }
-  const operators = await optimizedOperators(bytes);
+  const { operators } = await optimizedGraph(bytes);
   const convolutions = layers(onnx).filter(({ op }) => op === 'Conv');
   const quantizedConvolutions = convolutions.filter(({ name }) => quantization.layers.has(name)).length;
   const qlinearConv = operators['QLinearConv'] ?? 0;

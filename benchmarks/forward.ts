@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { setTimeout } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { calibrate } from '../lib/analysis/index.ts';
 import { type Dataset, openDataset } from '../lib/data/index.ts';
@@ -12,6 +11,7 @@ import { DEFAULTS } from '../lib/pipeline/options.ts';
 import { openSession, runSession, type Session } from './onnxruntime.ts';
 import { loadPairs, type Pair } from './pairs.ts';
 import { type Column, markdownTable, median, numberColumn, writeResults } from './results.ts';
+import { rest } from './rivals/compare.ts';
 
 /**
  * Float forward passes of every network beside onnxruntime-node's, turn by turn in the same run, and the whole
@@ -19,8 +19,6 @@ import { type Column, markdownTable, median, numberColumn, writeResults } from '
  * `npm --prefix benchmarks run forward -- --json`
  */
 const WARM_UP = 2;
-/** Milliseconds before each turn, so that the other side's threads have stopped spinning. */
-const REST = 20;
 
 interface Row {
   network: string;
@@ -67,7 +65,7 @@ const { values: flags } = parseArgs({
 const batch = Number(flags.batch);
 
 const milliseconds = async (action: () => unknown): Promise<number> => {
-  await setTimeout(REST);
+  await rest();
   const start = performance.now();
   await action();
   return performance.now() - start;

@@ -66,7 +66,7 @@ async function trialRows(trial: Trial, kernels: Kernels, name: string, rival: Ri
     const ours = openOurs(kernels, problem);
     try {
       const theirs = await open();
-      const times = await compare(ours, theirs, rounds, kernels.threads);
+      const times = await compare([ours, theirs], rounds, kernels.threads);
       const [oursUs, rivalUs] = times.map(median);
       const [oursBest, rivalBest] = times.map((all) => Math.min(...all));
       const { differing, difference } = differences(await ours.output(), await theirs.output());

@@ -3,6 +3,7 @@ export type { Batch, BatchOptions, Dataset, Preprocessing } from './data/index.t
 export { fromIterable, openDataset } from './data/index.ts';
 export { type ErrorCode, SigmaQuantError } from './errors.ts';
 export type { AllocationFile } from './export/allocation.ts';
+export { type DebugOptions, type DebugResult, debug } from './pipeline/debug.ts';
 export { type EvaluateOptions, type EvaluateResult, evaluate } from './pipeline/evaluate.ts';
 export { type InspectOptions, type InspectResult, inspect } from './pipeline/inspect.ts';
 export type { MetricFunction, MetricInput, MetricOutput } from './pipeline/metric.ts';

@@ -19,6 +19,7 @@
 #include "integer-pairs-inl.h"
 #include "integer-rows-inl.h"
 #include "integer-depthwise-inl.h"
+#include "integer-split-inl.h"
 #include "integer-inl.h"
 #include "gram-inl.h"
 #include "hessian-inl.h"

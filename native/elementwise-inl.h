@@ -61,14 +61,7 @@ void quantized_add(Pool& pool, const uint8_t* a, float scale_a, int32_t zero_a, 
 
 void lookup(Pool& pool, const uint8_t* a, int64_t n, const uint8_t* table, uint8_t* out) {
   spread(pool, n, [=](int64_t first, int64_t last) {
-    int64_t i = first;
-    for (; i + GROUP <= last; i += GROUP) {
-      const uint64_t eight = read_eight(a + i);
-      uint64_t found = 0;
-#pragma GCC unroll 8
-      for (int j = 0; j < GROUP; j++) found |= static_cast<uint64_t>(table[eight >> (8 * j) & 255]) << (8 * j);
-      write_eight(out + i, found);
-    }
+    int64_t i = first + lookup_vectors(a + first, last - first, table, out + first);
     for (; i < last; i++) out[i] = table[a[i]];
   });
 }

@@ -1,5 +1,6 @@
 // Depthwise integer convolution. For one vector of channels, the kernel's lines lie interleaved in a strip, pixel after
-// pixel: a dot then takes STEP taps of a column at once, and a column serves all outputs that it is a tap of.
+// pixel: a dot then takes STEP taps of a column at once, and a column serves all outputs that it is a tap of. Where the
+// dots have more places than the kernel lines, one strip serves several lines of outputs, their weights moved down.
 
 namespace sq {
 namespace {
@@ -17,11 +18,24 @@ void pack_depthwise(const int8_t* q, const WeightsShape& s, uint8_t* packed) {
     for (int64_t t = 0; c < s.groups && t < taps; t++) sum += q[c * taps + t];
     memcpy(packed + 4 * c, &sum, 4);
   }
-  const auto value = [=, &s](int64_t i) { return i % padded < s.groups ? q[i % padded * taps + i / padded] : 0; };
-  planes_encode(value, padded * taps, s.bits, packed + depthwise_header(s));
+  const auto some = [=, &s](int64_t at, int64_t n, int8_t* to) {
+    int64_t tap = at / padded, c = at - tap * padded;
+    for (int64_t i = 0; i < n; i++) {
+      to[i] = c < s.groups ? q[c * taps + tap] : 0;
+      if (++c < padded) continue;
+      c = 0;
+      tap++;
+    }
+  };
+  planes_encode(some, padded * taps, s.bits, packed + depthwise_header(s));
 }
 
-/** V vectors of channels of the lines under one line of outputs. */
+/** Lines of outputs that a strip of `quads` times STEP lines serves. */
+inline int64_t lines_together(const ConvShape& s, int64_t quads, int step) {
+  return s.stride_height == 1 && s.dilation_height == 1 ? quads * step - s.kernel_height + 1 : 1;
+}
+
+/** V vectors of channels of the lines under as many lines of outputs as they serve. */
 template <class D, int V>
 struct Strip {
   using A = typename D::Activation;
@@ -29,33 +43,46 @@ struct Strip {
   static constexpr int UNIT = V * W * D::STEP, MOST_PIXELS = PIXELS / V;
 
   const IntegerJob& job;
-  int64_t quads, width;    // STEP lines each; pixels
+  int64_t quads, together, width;  // STEP lines each; lines of outputs; pixels
   A* columns;              // [width][quads][UNIT]
-  int8_t* weights;         // [quads][kernel width][UNIT]
+  int8_t* weights;         // [together][quads][kernel width][UNIT]
   const uint8_t* padding;  // a line of zero points
 
-  /** The lines from line y on, `lanes` channels from `at` on. Taps below the kernel have no weight: any line will do. */
+  /** Pixels of the lines whose whole vectors lie inside the input: what they hold beyond the lanes goes nowhere. */
+  int64_t whole_pixels(const uint8_t* const (&line)[D::STEP], int64_t pixels, int lanes) const {
+    if (lanes == V * W) return pixels;
+    const uint8_t* end = job.a.data + job.a.length;
+    for (int j = 0; j < D::STEP; j++) {
+      if (line[j] == padding) continue;
+      const int64_t room = end - line[j] - V * W, inside = room < 0 ? 0 : room / job.shape.in_channels + 1;
+      if (inside < pixels) pixels = inside;
+    }
+    return pixels;
+  }
+
+  /** The lines from line y on, `lanes` channels from `at` on. What no weight meets may be any line. */
   template <bool SIGNED>
-  void copy(const uint8_t* picture, int64_t y, int64_t at, int lanes) const {
+  SQ_APART void copy(const uint8_t* picture, int64_t y, int64_t at, int lanes) const {
     const ConvShape& s = job.shape;
     const int64_t c = s.in_channels, left = s.pad_left < width ? s.pad_left : width;
     const int64_t inside = s.in_width < width - left ? s.in_width : width - left;
     const int32_t zero = job.zero_point + carried_shift(A{}, job.a.is_signed);
+    const int64_t taps = s.kernel_height + together - 1;
     for (int64_t quad = 0; quad < quads; quad++) {
       const uint8_t* line[D::STEP];
       for (int j = 0; j < D::STEP; j++) {
-        const int64_t tap = quad * D::STEP + j, row = y + (tap < s.kernel_height ? tap : 0) * s.dilation_height;
+        const int64_t tap = quad * D::STEP + j, row = y + (tap < taps ? tap : 0) * s.dilation_height;
         line[j] = row >= 0 && row < s.in_height ? picture + row * s.in_width * c + at : padding;
       }
       A* to = columns + quad * UNIT;
       for (int64_t x = 0; x < left; x++, to += quads * UNIT) fill(to, UNIT, zero);
-      if (lanes == V * W) {
-        for (int64_t x = 0; x < inside; x++, to += quads * UNIT) D::template interleave<SIGNED, V>(line, x * c, to);
-      } else {
+      const int64_t whole = whole_pixels(line, inside, lanes);
+      for (int64_t x = 0; x < whole; x++, to += quads * UNIT) D::template interleave<SIGNED, V>(line, x * c, to);
+      if (whole < inside) {
         uint8_t some[D::STEP][V * W] = {};
         const uint8_t* from[D::STEP];
         for (int j = 0; j < D::STEP; j++) from[j] = some[j];
-        for (int64_t x = 0; x < inside; x++, to += quads * UNIT) {
+        for (int64_t x = whole; x < inside; x++, to += quads * UNIT) {
           for (int j = 0; j < D::STEP; j++)
             for (int i = 0; i < lanes; i++) some[j][i] = line[j][x * c + i];
           D::template interleave<SIGNED, V>(from, 0, to);
@@ -68,19 +95,24 @@ struct Strip {
   /** The taps of the channels from `bytes` [taps][padded] on, interleaved as the lines are. */
   void set_weights(const uint8_t* bytes, int64_t padded) const {
     const ConvShape& s = job.shape;
-    for (int64_t quad = 0; quad < quads; quad++)
-      for (int64_t kx = 0; kx < s.kernel_width; kx++)
-        for (int j = 0; j < D::STEP; j++) {
-          const int64_t ky = quad * D::STEP + j;
-          const uint8_t* from = bytes + (ky * s.kernel_width + kx) * padded;
-          int8_t* to = weights + (quad * s.kernel_width + kx) * UNIT + j;
-          for (int i = 0; i < V * W; i++) to[i * D::STEP] = ky < s.kernel_height ? static_cast<int8_t>(from[i]) : 0;
+    memset(weights, 0, static_cast<size_t>(together * weights_of_line()));
+    for (int64_t line = 0; line < together; line++) {
+      const uint8_t* from = bytes;
+      for (int64_t ky = 0; ky < s.kernel_height; ky++)
+        for (int64_t kx = 0; kx < s.kernel_width; kx++, from += padded) {
+          const int64_t tap = line + ky;
+          int8_t* to = weights_for(line) + (tap / D::STEP * s.kernel_width + kx) * UNIT + tap % D::STEP;
+          for (int i = 0; i < V * W; i++) to[i * D::STEP] = static_cast<int8_t>(from[i]);
         }
+    }
   }
 
-  /** P neighbouring pixels from column `from` on. */
+  int64_t weights_of_line() const { return quads * job.shape.kernel_width * UNIT; }
+  int8_t* weights_for(int64_t line) const { return weights + line * weights_of_line(); }
+
+  /** P neighbouring pixels from column `from` on, by the weights w. */
   template <int P>
-  void pixels(const A* from, const IntegerTile& tile, uint8_t* out, int64_t ldc) const {
+  void pixels(const A* from, const int8_t* w, const IntegerTile& tile, uint8_t* out, int64_t ldc) const {
     const ConvShape& s = job.shape;
     const int64_t column = quads * UNIT, step = s.stride_width * column;
     VI sum[P][V];
@@ -88,13 +120,12 @@ struct Strip {
     for (int i = 0; i < P; i++)
 #pragma GCC unroll 2
       for (int v = 0; v < V; v++) sum[i][v] = D::NARROW ? vi_set(0) : vi_load(tile.offset + v * W);
-    const uint8_t* w = reinterpret_cast<const uint8_t*>(weights);
     for (int64_t quad = 0; quad < quads; quad++, from += UNIT) {
       const A* a = from;
       for (int32_t kx = 0; kx < s.kernel_width; kx++, a += s.dilation_width * column, w += UNIT)
 #pragma GCC unroll 2
         for (int v = 0; v < V; v++) {
-          const auto taps = D::weights(w + v * W * D::STEP);
+          const auto taps = D::weights(reinterpret_cast<const uint8_t*>(w) + v * W * D::STEP);
 #pragma GCC unroll 8
           for (int i = 0; i < P; i++) sum[i][v] = D::dot(sum[i][v], taps, D::column(a + i * step + v * W * D::STEP));
         }
@@ -108,26 +139,29 @@ struct Strip {
     integer_store_rows(sum, tile, out, ldc);
   }
 
-  void line(const IntegerTile& tile, uint8_t* out, int64_t ldc) const {
+  /** One of the lines of outputs. */
+  void line(int64_t which, const IntegerTile& tile, uint8_t* out, int64_t ldc) const {
     const int64_t step = job.shape.stride_width * quads * UNIT, count = job.shape.out_width;
-    int64_t x = 0;
-    for (; x + MOST_PIXELS <= count; x += MOST_PIXELS) pixels<MOST_PIXELS>(columns + x * step, tile, out + x * ldc, ldc);
-    for (; x < count; x++) pixels<1>(columns + x * step, tile, out + x * ldc, ldc);
+    const int8_t* w = weights_for(which);
+    const auto some = [&](int64_t x) { pixels<MOST_PIXELS>(columns + x * step, w, tile, out + x * ldc, ldc); };
+    if (in_steps(0, count, MOST_PIXELS, some)) return;
+    for (int64_t x = 0; x < count; x++) pixels<1>(columns + x * step, w, tile, out + x * ldc, ldc);
   }
 };
 
 /** Scratch of one task: planes decoded to bytes, a line of padding, interleaved weights, the strip. */
 template <class D>
 struct DepthwiseScratch {
-  int64_t quads, decoded, padding, weights, columns;
+  int64_t quads, together, decoded, padding, weights, columns;
 
   explicit DepthwiseScratch(const IntegerJob& job) {
     const ConvShape& s = job.shape;
     const int64_t unit = NR * D::STEP;
     quads = (s.kernel_height + D::STEP - 1) / D::STEP;
+    together = lines_together(s, quads, D::STEP);
     decoded = job.weights.bits < 8 ? planes_values(padded_columns(s.in_channels) * job.weights.taps) : 0;
     padding = round_up(int64_t(s.in_width) * s.in_channels + NR, LINE);
-    weights = round_up(quads * s.kernel_width * unit, LINE);
+    weights = round_up(together * quads * s.kernel_width * unit, LINE);
     columns = width_needed(s) * quads * unit * int64_t(sizeof(typename D::Activation));
   }
   int64_t bytes() const { return decoded + padding + weights + columns; }
@@ -141,7 +175,8 @@ void depthwise_block(const IntegerJob& job, const DepthwiseScratch<D>& scratch, 
   const int64_t c = s.in_channels, element = output_bytes(job.out), ldc = c * element;
   uint8_t* padding = memory + scratch.decoded;
   auto* weights = reinterpret_cast<int8_t*>(padding + scratch.padding);
-  const Strip<D, V> strip{job, scratch.quads, width_needed(s), reinterpret_cast<A*>(padding + scratch.padding + scratch.weights), weights, padding};
+  auto* columns = reinterpret_cast<A*>(padding + scratch.padding + scratch.weights);
+  const Strip<D, V> strip{job, scratch.quads, scratch.together, width_needed(s), columns, weights, padding};
   const int lanes = static_cast<int>(c - at < V * W ? c - at : V * W);
   const uint32_t zero = static_cast<uint32_t>(job.zero_point + carried_shift(A{}, job.a.is_signed));
   IntegerTile tile = tile_for(job.out);
@@ -149,13 +184,13 @@ void depthwise_block(const IntegerJob& job, const DepthwiseScratch<D>& scratch, 
   strip.set_weights(bytes + at, padded_columns(c));
   const uint8_t* picture = job.a.data + batch * s.in_height * s.in_width * c;
   uint8_t* out = static_cast<uint8_t*>(job.out.data) + (batch * s.out_height + first) * s.out_width * ldc + at * element;
-  for (int64_t line = 0; line < lines; line++, out += s.out_width * ldc) {
+  for (int64_t line = 0; line < lines; line += strip.together) {
     const int64_t y = (first + line) * s.stride_height - s.pad_top;
     if (job.a.is_signed)
       strip.template copy<true>(picture, y, at, lanes);
     else
       strip.template copy<false>(picture, y, at, lanes);
-    strip.line(tile, out, ldc);
+    for (int64_t i = 0; i < strip.together && line + i < lines; i++, out += s.out_width * ldc) strip.line(i, tile, out, ldc);
   }
 }
 
@@ -184,7 +219,8 @@ void depthwise_conv(IntegerJob& job, double work) {
   const ConvShape& s = job.shape;
   const int threads = work < PARALLEL_WORK ? 1 : job.pool->threads();
   int64_t most = LINES_BYTES / (int64_t(s.in_width) * s.in_channels * s.stride_height);
-  job.division = divide_work(s.out_height, most < 1 ? 1 : most, 1, 1, s.batch, 1, threads);
+  // Four lines at least in a task: strips that serve two or more are then seldom half used.
+  job.division = divide_work(s.out_height, most < 4 ? 4 : most, 4, 2, s.batch, 1, 1, threads);
   with_dot(job.weights.bits, [&](auto dot) {
     using D = typename ColumnsOf<decltype(dot)>::Dot;
     const int64_t dots = (s.kernel_height + D::STEP - 1) / D::STEP * s.kernel_width;

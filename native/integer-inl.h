@@ -4,51 +4,99 @@
 namespace sq {
 namespace {
 
-inline int step_of(int32_t bits) {
-  return with_dot(bits, [](auto dot) { return decltype(dot)::STEP; });
-}
-
 /** Column sums of a panel: what zero points and carriers add is taken away with them. */
 constexpr int64_t HEADER = NR * 4;
 
-/** Where one weights shape lies in its packed bytes. */
+/** Where one weights shape lies in its packed bytes, for the dots D. */
+template <class D>
 struct Layout {
   int64_t depth, columns, panels, full_panel, group;
 
-  explicit Layout(const WeightsShape& s) : depth(depth_of(s, step_of(s.bits))), columns(s.out_channels / s.groups) {
+  explicit Layout(const WeightsShape& s) : depth(depth_of(s, D::STEP)), columns(s.out_channels / s.groups) {
     panels = panel_count(columns);
     full_panel = panel(2, s.bits);
     group = panels == 0 ? 0 : (panels - 1) * full_panel + panel(panel_at(panels - 1, columns).vectors, s.bits);
   }
-  int64_t panel(int vectors, int32_t bits) const { return HEADER + planes_size(depth * vectors * W, bits); }
+  /** Column sums, weights, and what was split off them. */
+  int64_t panel(int vectors, int32_t bits) const {
+    return HEADER + planes_size(depth * vectors * W, bits) + (IS_SPLIT<D> ? rests_size(depth) : 0);
+  }
 };
 
 int64_t weights_size(const WeightsShape& s) {
-  return is_depthwise(s) ? depthwise_size(s) : Layout(s).group * s.groups;
+  if (is_depthwise(s)) return depthwise_size(s);
+  return with_dot(s.bits, [&](auto dot) -> int64_t {
+    using D = decltype(dot);
+    const int64_t size = Layout<D>(s).group * s.groups;
+    if constexpr (HAS_SPLIT<D>) {
+      const int64_t split = Layout<typename D::Split>(s).group * s.groups;
+      return SPLIT_PREFIX + (split > size ? split : size);
+    } else {
+      return size;
+    }
+  });
+}
+
+/** n values of a panel from value `at` on: steps of the depth, of each the columns, of each STEP values; zeros beyond. */
+template <int STEP>
+inline void panel_values(const int8_t* first, int64_t k, const Panel& panel, int64_t at, int64_t n, int8_t* to) {
+  const int64_t width = int64_t(panel.vectors) * W;
+  int64_t row = at / (width * STEP) * STEP, column = at / STEP % width;
+  for (int64_t i = 0; i < n; i += STEP) {
+    if (column < panel.columns && row + STEP <= k)
+      memcpy(to + i, first + column * k + row, STEP);
+    else
+      for (int64_t s = 0; s < STEP; s++) to[i + s] = column < panel.columns && row + s < k ? first[column * k + row + s] : 0;
+    if (++column < width) continue;
+    column = 0;
+    row += STEP;
+  }
+}
+
+/** Sums of the columns of a panel. */
+inline void panel_sums(const int8_t* first, int64_t k, const Panel& panel, uint8_t* sums) {
+  for (int j = 0; j < NR; j++) {
+    int32_t sum = 0;
+    if (j < panel.columns)
+      for (int64_t i = 0; i < k; i++) sum += first[j * k + i];
+    memcpy(sums + 4 * j, &sum, 4);
+  }
+}
+
+/** False where the weights cannot be split as D needs them. */
+template <class D>
+bool pack_panels(const int8_t* q, const WeightsShape& s, uint8_t* packed) {
+  const Layout<D> layout(s);
+  const int64_t k = int64_t(s.taps) * s.channels;
+  for (int64_t g = 0; g < s.groups; g++, q += layout.columns * k)
+    for (int64_t index = 0; index < layout.panels; index++) {
+      const Panel panel = panel_at(index, layout.columns);
+      const int64_t width = int64_t(panel.vectors) * W;
+      const int8_t* first = q + panel.first * k;
+      panel_sums(first, k, panel, packed);
+      const auto some = [&](int64_t at, int64_t n, int8_t* to) { panel_values<D::STEP>(first, k, panel, at, n, to); };
+      planes_encode(some, layout.depth * width, s.bits, packed + HEADER);
+      if constexpr (IS_SPLIT<D>) {
+        auto* weights = reinterpret_cast<int8_t*>(packed + HEADER);
+        if (!split_panel<D::STEP>(weights, layout.depth, width, packed + HEADER + layout.depth * width)) return false;
+      }
+      packed += layout.panel(panel.vectors, s.bits);
+    }
+  return true;
 }
 
 void pack_weights(const int8_t* q, const WeightsShape& s, uint8_t* packed) {
   if (is_depthwise(s)) return pack_depthwise(q, s, packed);
-  const Layout layout(s);
-  const int64_t k = int64_t(s.taps) * s.channels;
-  const int step = step_of(s.bits);
-  for (int64_t g = 0; g < s.groups; g++, q += layout.columns * k)
-    for (int64_t index = 0; index < layout.panels; index++) {
-      const Panel panel = panel_at(index, layout.columns);
-      const int8_t* first = q + panel.first * k;
-      for (int j = 0; j < NR; j++) {
-        int32_t sum = 0;
-        for (int64_t i = 0; j < panel.columns && i < k; i++) sum += first[j * k + i];
-        memcpy(packed + 4 * j, &sum, 4);
-      }
-      const int64_t width = int64_t(panel.vectors) * W;
-      const auto value = [=](int64_t i) {
-        const int64_t row = i / (width * step) * step + i % step, column = i / step % width;
-        return row < k && column < panel.columns ? first[column * k + row] : 0;
-      };
-      planes_encode(value, layout.depth * width, s.bits, packed + HEADER);
-      packed += layout.panel(panel.vectors, s.bits);
+  with_dot(s.bits, [&](auto dot) {
+    using D = decltype(dot);
+    if constexpr (HAS_SPLIT<D>) {
+      memset(packed, 0, SPLIT_PREFIX);
+      packed[0] = pack_panels<typename D::Split>(q, s, packed + SPLIT_PREFIX);
+      if (!is_split(packed)) pack_panels<D>(q, s, packed + SPLIT_PREFIX);
+    } else {
+      pack_panels<D>(q, s, packed);
     }
+  });
 }
 
 template <class D>
@@ -77,7 +125,7 @@ inline IntegerTileCall<D> planes_tile_of(int rows) {
 /** The tile that decodes as it goes; null where the panel is better decoded first, or needs no decoding. */
 template <class D>
 inline IntegerTileCall<D> planes_tile_of(int32_t bits, int rows) {
-  if constexpr (D::STEP == 4 || IN_PAIRS<D>) {
+  if constexpr ((D::STEP == 4 && !IS_SPLIT<D>) || IN_PAIRS<D>) {
     switch (bits) {
       case 2: return planes_tile_of<D, 2>(rows);
       case 3: return planes_tile_of<D, 3>(rows);
@@ -124,6 +172,19 @@ inline FewRows<A> few_rows(const Rows<A>& rows, int64_t depth, int32_t bits, uin
   return {rows.a, rows.lda, zero};
 }
 
+/** The rests of a panel, and where their activations lie in a row of the tile. */
+inline void set_rests(IntegerTile& tile, const uint8_t* list, int step, uint8_t* memory) {
+  tile.rests = rests_of(list);
+  tile.rest_count = rest_count(list);
+  auto* at = reinterpret_cast<int64_t*>(memory);
+  const int64_t run = tile.steps * step, line = run * tile.runs;
+  for (int32_t i = 0; i < tile.rest_count; i++) {
+    const int64_t k = position_of(tile.rests[i]);
+    at[i] = k + k / run * tile.run_skip + k / line * tile.line_skip;
+  }
+  tile.rest_at = at;
+}
+
 template <class D>
 void integer_task(const void* context, int64_t task, int thread) {
   using A = typename D::Activation;
@@ -131,11 +192,12 @@ void integer_task(const void* context, int64_t task, int thread) {
   const WeightsShape& weights = job.weights;
   const ConvShape& s = job.shape;
   const Division& d = job.division;
-  const Layout layout(weights);
+  const Layout<D> layout(weights);
   const int64_t depth = layout.depth;
   const int64_t chunk = task % d.chunks, pictures = has_lines(job.reading) ? s.batch : 1;
   const int64_t block = task / d.chunks % (d.blocks * pictures), group = task / d.chunks / (d.blocks * pictures);
-  const int64_t panel_values = weights.bits < 8 ? round_up(planes_values(depth * NR), LINE) : 0;
+  int64_t panel_values = weights.bits < 8 ? round_up(planes_values(depth * NR), LINE) : 0;
+  if (IS_SPLIT<D>) panel_values = round_up(most_rests(depth) * int64_t(sizeof(int64_t)), LINE);
   auto* memory = static_cast<uint8_t*>(job.pool->scratch(thread, panel_values + rows_bytes<A>(job, depth)));
   if (!memory) return;
   const Rows<A> rows = rows_of<A>(job, depth, group, block, memory + panel_values);
@@ -171,6 +233,7 @@ void integer_task(const void* context, int64_t task, int thread) {
     set_columns(tile, job.out, packed, n, panel.columns, is_few ? few.zero : zero);
     tile.weights = packed + HEADER;
     uint8_t* out = static_cast<uint8_t*>(job.out.data) + first * ldc + n * element;
+    if constexpr (IS_SPLIT<D>) set_rests(tile, packed + HEADER + depth * panel.vectors * W, D::STEP, memory);
     if (is_few) {
       few_call(few.a, few.lda, tile, out, ldc);
       continue;
@@ -206,20 +269,22 @@ template <class D>
 void integer_conv(IntegerJob& job, double work) {
   using A = typename D::Activation;
   const ConvShape& s = job.shape;
-  const Layout layout(job.weights);
+  const Layout<D> layout(job.weights);
   job.reading = reading_of<A>(job, D::STEP);
   const int threads = work < PARALLEL_WORK ? 1 : job.pool->threads();
   if (has_lines(job.reading)) {
     const int64_t rows = job.reading == IntegerJob::PATCHES ? s.out_width * layout.depth * int64_t(sizeof(A)) : 0;
     int64_t most = 1;
     while (most < s.out_height && lines_bytes<A>(job, most + 1) + (most + 1) * rows <= LINES_BYTES) most++;
-    job.division = divide_work(s.out_height, most, 2, 1, int64_t(s.batch) * s.groups, layout.panels, threads);
+    // Patches are made anew for every chunk of panels.
+    const int64_t chunks = job.reading == IntegerJob::PATCHES && s.out_height > 4 * threads ? 1 : layout.panels;
+    job.division = divide_work(s.out_height, most, 2, 1, int64_t(s.batch) * s.groups, layout.panels, chunks, threads);
     job.pool->run(job.division.blocks * job.division.chunks * s.batch * s.groups, work, integer_task<D>, &job);
     return;
   }
   int64_t most = BLOCK_BYTES / (layout.depth * int64_t(sizeof(A))) / ROWS * ROWS;
   most = most < LEAST_ROWS ? LEAST_ROWS : most > MOST_ROWS ? MOST_ROWS : most;
-  job.division = divide_work(positions_of(s), most, ROWS, ROWS, s.groups, layout.panels, threads);
+  job.division = divide_work(positions_of(s), most, ROWS, ROWS, s.groups, layout.panels, layout.panels, threads);
   job.pool->run(job.division.blocks * job.division.chunks * s.groups, work, integer_task<D>, &job);
 }
 
@@ -230,7 +295,14 @@ void conv(Pool& pool, Bytes a, const uint8_t* packed, const WeightsShape& weight
   IntegerJob job{&pool, a, packed, weights, shape, zero_point, out, IntegerJob::GATHERED, {}};
   const double work = double(m) * double(k) * weights.out_channels;
   if (is_depthwise(weights)) return depthwise_conv(job, work);
-  with_dot(weights.bits, [&](auto dot) { integer_conv<decltype(dot)>(job, work); });
+  with_dot(weights.bits, [&](auto dot) {
+    using D = decltype(dot);
+    if constexpr (HAS_SPLIT<D>) {
+      job.packed += SPLIT_PREFIX;
+      if (is_split(packed)) return integer_conv<typename D::Split>(job, work);
+    }
+    integer_conv<D>(job, work);
+  });
 }
 
 void gemm(Pool& pool, Bytes a, const uint8_t* packed, const WeightsShape& weights, int32_t m, int32_t zero_point,

@@ -68,15 +68,16 @@ constexpr int64_t MOST_ROWS = 512;
 
 /**
  * `units` rows or lines in blocks of at most `most` and, as far as tasks are wanting, not below `least`, times chunks of
- * panels. `copies` tasks (pictures, groups) come of every block anyway.
+ * panels, at most `most_chunks`. `copies` tasks (pictures, groups) come of every block anyway.
  */
-inline Division divide_work(int64_t units, int64_t most, int64_t least, int64_t multiple, int64_t copies, int64_t panels, int threads) {
+inline Division divide_work(int64_t units, int64_t most, int64_t least, int64_t multiple, int64_t copies, int64_t panels, int64_t most_chunks, int threads) {
   const int64_t wanted = threads > 1 ? threads * INTEGER_TASKS_PER_THREAD : 1;
   int64_t size = most < units ? most : units;
   int64_t chunks = 1;
   const auto tasks = [&] { return (units + size - 1) / size * copies; };
   // Panels first: every block decodes its panels anew. Then smaller blocks.
-  if (tasks() < wanted) chunks = panels < (wanted + tasks() - 1) / tasks() ? panels : (wanted + tasks() - 1) / tasks();
+  if (tasks() < wanted) chunks = (wanted + tasks() - 1) / tasks();
+  if (chunks > most_chunks) chunks = most_chunks;
   while (tasks() * chunks < wanted && size / 2 >= least) size = (size + 1) / 2;
   const int64_t blocks = (units + size - 1) / size;
   size = (units + blocks - 1) / blocks;  // blocks of like size

@@ -3,17 +3,33 @@
 namespace sq {
 namespace {
 
+/** Dots with a second kind, which is faster and exact wherever weights can be split; see integer-split-inl.h. */
+template <class D>
+constexpr bool HAS_SPLIT = requires { typename D::Split; };
+/** That second kind. */
+template <class D>
+constexpr bool IS_SPLIT = requires(VI x) { D::rest(x, x, x); };
+
+/** What the weights of one position of the depth have too much, for every column of a panel. */
+struct Rest {
+  uint8_t at[4];  // the position; packed weights may lie anywhere
+  int8_t values[NR];
+};
+
 /** What the tiles of one panel share. A row is `lines` lines of `runs` runs of `steps` dots; skips in activations. */
 struct IntegerTile {
   const uint8_t* weights;
   int64_t lines, runs, steps, run_skip, line_skip;
   int32_t drain;        // dots that a narrow sum can hold
+  const Rest* rests;    // of split weights
+  const int64_t* rest_at;  // where their activations lie in a row
+  int32_t rest_count;
   int32_t offset[NR];   // bias and what zero point and carrier add
   int32_t row_offset[FEW_ROWS];  // what stored weights add to each of few rows
   float multipliers[NR];
   Output::Kind kind;
-  int32_t zero_point;
-  float low, high;
+  int32_t zero_point, low, high;
+  bool shrinks;  // multipliers below 1: what they make of a sum is still an int32
   int columns;
 };
 
@@ -26,8 +42,8 @@ inline IntegerTile tile_for(const Output& out) {
   IntegerTile tile;
   tile.kind = out.kind;
   tile.zero_point = out.zero_point;
-  tile.low = static_cast<float>(out.low - out.zero_point);
-  tile.high = static_cast<float>(out.high - out.zero_point);
+  tile.low = out.low;
+  tile.high = out.high;
   return tile;
 }
 
@@ -35,33 +51,52 @@ inline IntegerTile tile_for(const Output& out) {
 inline void set_columns(IntegerTile& tile, const Output& out, const uint8_t* sums, int64_t n, int columns, uint32_t zero,
                         int padded = NR) {
   tile.columns = columns;
+  tile.shrinks = true;
   for (int j = 0; j < padded; j++) {
     const bool real = j < columns;
     int32_t sum;
     memcpy(&sum, sums + 4 * j, 4);
     const uint32_t bias = real && out.bias ? static_cast<uint32_t>(out.bias[n + j]) : 0;
     tile.offset[j] = static_cast<int32_t>(bias - zero * static_cast<uint32_t>(sum));
-    tile.multipliers[j] = real && out.multipliers ? out.multipliers[n + j] : 0;
+    const float multiplier = real && out.multipliers ? out.multipliers[n + j] : 0;
+    tile.multipliers[j] = multiplier;
+    tile.shrinks &= multiplier > -1 && multiplier < 1;
   }
 }
 
-/** rne(min(max(x, low), high)) + zero_point as bytes; the limits are already less the zero point. */
+/**
+ * min(max(rne(x) + zero_point, low), high) as bytes. Counted from low on, saturating is the lower limit; floats are
+ * limited before only where they may lie beyond int32.
+ */
 struct Rounding {
+  bool shrinks;
   VF low, high;
-  VB zero_point;
+  VI zero_point;
+  VB range, start;
 
   explicit Rounding(const IntegerTile& tile)
-      : low(vf_set(tile.low)), high(vf_set(tile.high)), zero_point(vb_set(static_cast<uint8_t>(tile.zero_point))) {}
+      : shrinks(tile.shrinks),
+        low(vf_set(static_cast<float>(tile.low - tile.zero_point))),
+        high(vf_set(static_cast<float>(tile.high - tile.zero_point))),
+        zero_point(vi_set_words(static_cast<int16_t>(tile.zero_point - tile.low))),
+        range(vb_set(static_cast<uint8_t>(tile.high - tile.low))),
+        start(vb_set(static_cast<uint8_t>(tile.low))) {}
 
-  /** Four vectors of sums, one after the other. */
+  /** Four vectors of scaled sums, one after the other. */
   SQ_INLINE VB bytes(VF a, VF b, VF c, VF d) const {
-    const VF limited[4] = {limit(a), limit(b), limit(c), limit(d)};
-    return vb_add(vb_round(limited), zero_point);
+    VF x[4] = {a, b, c, d};
+    if (!shrinks) {
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; i++) x[i] = vf_min(vf_max(x[i], low), high);
+    }
+    return vb_add(vb_min(vb_round_from(x, zero_point), range), start);
   }
-
- private:
-  SQ_INLINE VF limit(VF x) const { return vf_min(vf_max(x, low), high); }
 };
+
+/** The first `columns` bytes of rows `width` apart to places ldc apart. */
+SQ_APART void store_columns(const uint8_t* from, int64_t width, int rows, int columns, uint8_t* out, int64_t ldc) {
+  for (int r = 0; r < rows; r++) copy_bytes(from + r * width, out + r * ldc, columns);
+}
 
 /** V vectors of sums of one row, some of whose columns may not exist, to their place. */
 template <int V>
@@ -80,7 +115,7 @@ SQ_INLINE void integer_store(const VI* sum, const IntegerTile& tile, uint8_t* ou
     }
     uint8_t bytes[WB];
     vb_store(bytes, Rounding(tile).bytes(scaled, scaled, scaled, scaled));
-    memcpy(out + v * W, bytes, static_cast<size_t>(n));
+    if (n > 0) store_columns(bytes, W, 1, n, out + v * W, 0);
   }
 }
 
@@ -88,12 +123,17 @@ SQ_INLINE void integer_store(const VI* sum, const IntegerTile& tile, uint8_t* ou
 template <int R, int V>
 SQ_INLINE void integer_store_rows(const VI (&sum)[R][V], const IntegerTile& tile, uint8_t* out, int64_t ldc) {
   constexpr int TOGETHER = 4 / V;  // rows that fill a vector of bytes
-  if (tile.kind != Output::BYTES || tile.columns < V * W || R < TOGETHER) {
+  if (tile.kind != Output::BYTES || R < TOGETHER) {
 #pragma GCC unroll 12
     for (int r = 0; r < R; r++) integer_store<V>(sum[r], tile, out + r * ldc);
     return;
   }
   const Rounding rounding(tile);
+  // Where columns are missing, rows go by memory: a call between them would send the sums that are left there too.
+  uint8_t some[R * V * W];
+  const bool whole = tile.columns == V * W;
+  uint8_t* const to = whole ? out : some;
+  const int64_t step = whole ? ldc : V * W;
   const VF first = vf_load(tile.multipliers), last = vf_load(tile.multipliers + (V - 1) * W);
 #pragma GCC unroll 6
   for (int i = 0; i < R; i += TOGETHER) {
@@ -104,10 +144,11 @@ SQ_INLINE void integer_store_rows(const VI (&sum)[R][V], const IntegerTile& tile
 #pragma GCC unroll 4
     for (int j = 0; j < TOGETHER; j++)
       if (V == 2)
-        vb_store_half(out + (r + j) * ldc, bytes, j);
+        vb_store_half(to + (r + j) * step, bytes, j);
       else
-        vb_store_quarter(out + (r + j) * ldc, bytes, j);
+        vb_store_quarter(to + (r + j) * step, bytes, j);
   }
+  if (!whole) store_columns(some, V * W, R, tile.columns, out, ldc);
 }
 
 /** Three rows per pointer: base, base + lda, base + 2 * lda are addresses of one instruction. */
@@ -154,6 +195,20 @@ struct IntegerSums {
   }
 };
 
+/** What was split off the weights of a panel. */
+template <class D, int R, int V>
+SQ_INLINE void add_rests(VI (&sum)[R][V], const typename D::Activation* a, int64_t lda, const IntegerTile& tile) {
+  for (int32_t i = 0; i < tile.rest_count; i++) {
+    const typename D::Activation* x = a + tile.rest_at[i];
+#pragma GCC unroll 2
+    for (int v = 0; v < V; v++) {
+      const VI rest = bytes_widen(reinterpret_cast<const uint8_t*>(tile.rests[i].values) + v * W, W, true);
+#pragma GCC unroll 12
+      for (int r = 0; r < R; r++) sum[r][v] = D::rest(sum[r][v], rest, vi_set(x[r * lda]));
+    }
+  }
+}
+
 /** lda in activations, ldc in bytes. */
 template <class D, int R, int V>
 void integer_tile(const typename D::Activation* a, int64_t lda, const IntegerTile& tile, uint8_t* out, int64_t ldc) {
@@ -163,6 +218,7 @@ void integer_tile(const typename D::Activation* a, int64_t lda, const IntegerTil
     s.set(tile.offset);
     for (int64_t line = 0; line < tile.lines; line++, s.move(tile.line_skip))
       for (int64_t run = 0; run < tile.runs; run++, s.move(tile.run_skip)) s.dots(tile.steps, w, lda);
+    if constexpr (IS_SPLIT<D>) add_rests<D, R, V>(s.sum, a, lda, tile);
     integer_store_rows(s.sum, tile, out, ldc);
   } else {
     // Narrow sums are drained into wide ones in memory before they could overflow.
@@ -230,6 +286,7 @@ void planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile
   static_assert(D::STEP == 4 || BITS == 8, "a vector of bytes holds four weights of each column");
   constexpr int DRAIN = D::NARROW ? 1 << (7 - BITS) : STEPS;
   const uint8_t* p = tile.weights;
+  [[maybe_unused]] const auto* const rows = a;
   int64_t left = tile.steps;
   int held = 0;
   constexpr bool STORED = TAKES_STORED<D> && BITS < 8;
@@ -282,6 +339,7 @@ void planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile
       step(0, D::weights(w), D::weights(w + WEIGHTS));
     drain();
   }
+  if constexpr (IS_SPLIT<D>) add_rests<D, R, V>(wide, rows, lda, tile);
   integer_store_rows(wide, tile, out, ldc);
 }
 

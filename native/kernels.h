@@ -5,12 +5,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Inner loops keep their sums in registers only where everything inside them is inlined. */
+/** Inner loops keep their sums in registers only where everything inside them is inlined, and what is rare is not. */
 #if defined(_MSC_VER)
 #define SQ_INLINE __forceinline
+#define SQ_APART __declspec(noinline)
 #define SQ_INLINE_LAMBDA
 #else
 #define SQ_INLINE inline __attribute__((always_inline))
+#define SQ_APART __attribute__((noinline))
 #define SQ_INLINE_LAMBDA __attribute__((always_inline))
 #endif
 
@@ -90,7 +92,7 @@ struct Kernels {
                                    int32_t zero_point, float multiplier, int32_t zero_out, int32_t low,
                                    int32_t high, uint8_t* out);
   void (*lookup)(Pool& pool, const uint8_t* a, int64_t n, const uint8_t* table, uint8_t* out);
-  void (*copy_plane)(const void* from, void* to, int64_t element_bytes, const PlaneCopy& plane);
+  void (*copy_plane)(Pool& pool, const void* from, void* to, int64_t element_bytes, const PlaneCopy& plane);
 
   void (*moments)(const float* x, int64_t n, double* into);
   void (*histogram)(Pool& pool, const float* x, int64_t n, float low, float high, double* counts, int64_t bins);

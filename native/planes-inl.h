@@ -22,27 +22,36 @@ inline void encode_chunk(const uint8_t* v, int32_t bits, uint8_t* p) {
   for (int width = 4; width >= 1; width /= 2) {
     if (!(bits & width)) continue;
     const int parts = 8 / width, mask = (1 << width) - 1;
-    for (int i = 0; i < CHUNK; i++) {
-      const int line = i / LINE;
-      p[line / parts * LINE + i % LINE] |= static_cast<uint8_t>((v[i] >> shift & mask) << (line % parts * width));
+    for (int line = 0; line < CHUNK / LINE; line++) {
+      uint8_t* to = p + line / parts * LINE;
+      const int up = line % parts * width;
+      for (int i = 0; i < LINE; i++) to[i] |= static_cast<uint8_t>((v[line * LINE + i] >> shift & mask) << up);
     }
     shift += width;
     p += CHUNK / parts;
   }
 }
 
-/** values [count] of `bits` signed bits -> planes_size bytes; missing values of the last chunk count as zeros. */
-template <class Value>
-inline void planes_encode(Value value, int64_t count, int32_t bits, uint8_t* packed) {
-  if (bits == 8) {
-    for (int64_t i = 0; i < count; i++) packed[i] = static_cast<uint8_t>(value(i));
-    return;
-  }
-  const int half = 1 << (bits - 1);
-  for (int64_t at = 0; at < count; at += CHUNK, packed += LINE * bits) {
-    uint8_t chunk[CHUNK];
-    for (int i = 0; i < CHUNK; i++) chunk[i] = static_cast<uint8_t>((at + i < count ? value(at + i) : 0) + half);
-    encode_chunk(chunk, bits, packed);
+/**
+ * `count` values of `bits` signed bits -> planes_size bytes: some(at, n, to) writes n values from value `at` on, at most
+ * CHUNK. Missing values of the last chunk count as zeros.
+ */
+template <class Some>
+inline void planes_encode(Some some, int64_t count, int32_t bits, uint8_t* packed) {
+  for (int64_t at = 0; at < count; at += CHUNK) {
+    const int64_t n = count - at < CHUNK ? count - at : CHUNK;
+    if (bits == 8) {
+      some(at, n, reinterpret_cast<int8_t*>(packed + at));
+      continue;
+    }
+    int8_t chunk[CHUNK];
+    some(at, n, chunk);
+    uint8_t stored[CHUNK];
+    const int half = 1 << (bits - 1);
+    for (int i = 0; i < n; i++) stored[i] = static_cast<uint8_t>(chunk[i] + half);
+    for (int64_t i = n; i < CHUNK; i++) stored[i] = static_cast<uint8_t>(half);
+    encode_chunk(stored, bits, packed);
+    packed += LINE * bits;
   }
 }
 

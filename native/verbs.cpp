@@ -94,8 +94,8 @@ void quantized_global_average(K k, Pool& pool, Bytes a, int64_t batch, int64_t c
 
 void lookup(K k, Pool& pool, Bytes a, Bytes table, OutBytes out) { k.lookup(pool, a.data, a.length, table.data, out.data); }
 
-void copy_plane(K k, Pool&, Elements from, OutElements to, PlaneCopy plane) {
-  k.copy_plane(from.data, to.data, to.element_bytes, plane);
+void copy_plane(K k, Pool& pool, Elements from, OutElements to, PlaneCopy plane) {
+  k.copy_plane(pool, from.data, to.data, to.element_bytes, plane);
 }
 
 void moments(K k, Pool&, Floats x, Out<double> into) { k.moments(x.data, x.length, into.data); }

@@ -19,6 +19,9 @@ const build = process.argv[2] ?? join(root, 'build');
 const PRODUCT =
   /^(?:\{vex\} )?(vpdpbusd|vpmaddubsw|vpmaddwd|vpdpwssd|vfn?madd\d*[ps][sd]|[us]+dot|[us]?ml[as]l2?|us?mmla|smmla|fmla)$/;
 const BRANCH = /^(j\w+|b|b\.\w+|cbn?z|tbn?z)$/;
+const CALL = /^(call|blr?)$/;
+/** What is not followed by the next instruction. */
+const ENDS = /^(jmp|ret|ud2|b|br)$/;
 /** What the inner loops must be found in, by demangled name, and in which instruction sets. */
 const X86 = /^(avx2|avxvnni|avx512vnni)$/;
 const FAMILIES = [
@@ -32,9 +35,13 @@ const FAMILIES = [
 
 /**
  * Spills that are known, with how many vectors. Twelve sums, two weights, one activation, the ones and a product are 17
- * vectors for 16 registers; the sum that goes by memory has the rest of the loop to come back.
+ * vectors for 16 registers; the sum that goes by memory has the rest of the loop to come back. The loop over what was
+ * split off runs once for sixteen steps at most, and keeps two activations in memory besides.
  */
-const KNOWN = new Map([['avx2 sq::integer_tile<sq::PairedDot, 6, 2>', 1]]);
+const KNOWN = new Map([
+  ['avx2 sq::integer_tile<sq::PairedDot, 6, 2>', 1],
+  ['avx2 sq::integer_tile<sq::SplitDot, 6, 2>', 3],
+]);
 
 /** Instructions that only instruction-set files may hold: those of AVX and later, by their registers or names. */
 const BEYOND_BASE = /%[yz]mm|%k[1-7]\b|%xmm(1[6-9]|2\d|3[01])\b|^v[a-z0-9]+ .*%xmm/;
@@ -65,16 +72,36 @@ function functionsOf(object) {
   return functions;
 }
 
-/** Loops without a loop inside: from the target of a branch back to that branch. */
+/** Where a branch leads; undefined for what is no branch, or one out of the function. */
+function targetOf({ operation, operands }, indexes) {
+  const target = BRANCH.test(operation) && operands.match(/(?:^|[ ,])(?:0x)?([0-9a-f]+) </);
+  return target ? indexes.get(Number.parseInt(target[1], 16)) : undefined;
+}
+
+/** Whether the lines from `first` on lead to `last` by themselves: rare code after its function jumps back without that. */
+function isLoop(lines, indexes, { first, last }) {
+  const seen = new Set();
+  const open = [first];
+  while (open.length > 0) {
+    const at = open.pop();
+    if (at === last) return true;
+    if (at < first || at > last || seen.has(at)) continue;
+    seen.add(at);
+    const target = targetOf(lines[at], indexes);
+    if (target !== undefined) open.push(target);
+    if (!ENDS.test(lines[at].operation)) open.push(at + 1);
+  }
+  return false;
+}
+
+/** Loops without a loop or a call inside: from the target of a branch back to that branch. */
 function innerLoops({ lines }) {
+  const indexes = new Map(lines.map(({ address }, index) => [address, index]));
   const loops = [];
-  for (const [last, { address, operation, operands }] of lines.entries()) {
-    const target = BRANCH.test(operation) && operands.match(/(?:^|[ ,])(?:0x)?([0-9a-f]+) </);
-    if (!target) continue;
-    const to = Number.parseInt(target[1], 16);
-    if (to > address || to < lines[0].address) continue;
-    const first = lines.findIndex((line) => line.address === to);
-    if (first >= 0) loops.push({ first, last });
+  for (const [last, line] of lines.entries()) {
+    const first = targetOf(line, indexes);
+    if (first !== undefined && first <= last && isLoop(lines, indexes, { first, last }))
+      loops.push({ first, last });
   }
   return loops
     .filter(
@@ -83,7 +110,8 @@ function innerLoops({ lines }) {
           (b) => b !== a && b.first >= a.first && b.last <= a.last && b.last - b.first < a.last - a.first,
         ),
     )
-    .map(({ first, last }) => lines.slice(first, last + 1));
+    .map(({ first, last }) => lines.slice(first, last + 1))
+    .filter((loop) => !loop.some(({ operation }) => CALL.test(operation)));
 }
 
 /** A slot of the stack: by the stack pointer, or by the frame pointer where the function has one. */

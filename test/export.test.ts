@@ -289,10 +289,35 @@ describe('export profile ort', () => {
       });
     });
 
+    it('repeat scales of groups for their channels, and forget what older casts and scatters do not have', () => {
+      const list = (...data: number[]): Tensor => ({
+        ...float([data.length]),
+        data: Float32Array.from(data),
+      });
+      const scales = { s: list(1, 2, 3), b: list(4, 5, 6) };
+      const norm = { op: 'GroupNormalization', inputs: ['x', 's', 'b'], attributes: { num_groups: 3 } };
+      assert.deepEqual(one(norm, 18, 21, scales).stored, [
+        [1, 2, 3],
+        [4, 5, 6],
+      ]);
+      const single = { s: list(7), b: list(8) };
+      assert.deepEqual(one({ ...norm, attributes: { num_groups: 1 } }, 18, 21, single).stored, [
+        [7, 7, 7],
+        [8, 8, 8],
+      ]);
+      const cast = { op: 'Cast', attributes: { to: 1, saturate: 1, round_mode: 'up' } };
+      assert.deepEqual(one(cast, 24, 21).attributes, { to: 1, saturate: 1 });
+      assert.deepEqual(one(cast, 24, 13).attributes, { to: 1 });
+      assert.deepEqual(one({ op: 'ScatterND', attributes: { reduction: 'none' } }, 18, 13).attributes, {});
+    });
+
     it('are refused where that opset cannot say them', () => {
       const refusal = { code: 'UNSUPPORTED_MODEL', message: /node n/ };
       assert.throws(() => one({ op: 'Softmax', attributes: { axis: 1 } }, 11), refusal);
       assert.throws(() => one({ op: 'LayerNormalization' }, 17, 13), refusal);
+      assert.throws(() => one({ op: 'Swish' }, 24), refusal);
+      assert.throws(() => one({ op: 'ScatterND', attributes: { reduction: 'max' } }, 18, 13), refusal);
+      assert.throws(() => one({ op: 'GroupNormalization', inputs: ['x', 'x', 'x'] }, 18, 21), refusal);
     });
 
     it('give pools, pads, reshapes and clips their ONNX form back', () => {

@@ -187,6 +187,42 @@ describe('graph: normal form', () => {
     closeTo(evaluateGraph(graph, { x }).get('y')!, floats([2, 5], ...expected));
   });
 
+  it('folds constants per channel into the layer before them, but not what divides by the value or broadcasts it', () => {
+    const behind = (...nodes: FileNode[]) =>
+      imported({
+        inputs: { x: ['batch', 2, 3, 3] },
+        outputs: ['y'],
+        constants: {
+          w: wave([3, 2, 1, 1], 1),
+          s: floats([1], -2),
+          c: wave([3, 1, 1], 2),
+          full: wave([1, 3, 3, 3]),
+        },
+        nodes: [node('Conv', ['x', 'w'], ['a']), ...nodes],
+      });
+    const scaled = behind(
+      node('Mul', ['s', 'a'], ['b']),
+      node('Add', ['b', 'c'], ['d']),
+      node('Sub', ['s', 'd'], ['e']),
+      node('Div', ['e', 'c'], ['f']),
+      node('Sub', ['f', 's'], ['y']),
+    );
+    assert.deepEqual(ops(scaled), ['Conv']);
+    assert.deepEqual(scaled.nodes[0].outputs, ['y']);
+    const x = wave([2, 2, 3, 3], 3);
+    const [w, c] = [wave([3, 2, 1, 1], 1).data, wave([3, 1, 1], 2).data] as Float32Array[];
+    const expected = Array.from({ length: 54 }, (_, i) => {
+      const [batch, channel, pixel] = [Math.floor(i / 27), Math.floor(i / 9) % 3, i % 9];
+      const at = (input: number) => (x.data as Float32Array)[batch * 18 + input * 9 + pixel];
+      const a = w[channel * 2] * at(0) + w[channel * 2 + 1] * at(1);
+      return (-2 - (-2 * a + c[channel])) / c[channel] + 2;
+    });
+    closeTo(evaluateGraph(scaled, { x }).get('y')!, floats([2, 3, 3, 3], ...expected));
+    assert.deepEqual(ops(behind(node('Div', ['c', 'a'], ['y']))), ['Conv', 'Div']);
+    assert.deepEqual(ops(behind(node('Mul', ['a', 'full'], ['y']))), ['Conv', 'Mul']);
+    assert.deepEqual(ops(behind(node('Mul', ['a', 'a'], ['y']))), ['Conv', 'Mul']);
+  });
+
   it('folds batch-norm into its convolution and remembers sigma', () => {
     const parts: ModelParts = {
       inputs: image,

@@ -182,8 +182,7 @@ describe('rivals', () => {
     });
     // The first turn of each is its warm-up, long enough to be the only one.
     const times = await compare(
-      contender('ours', [1e6, 10, 30, 20]),
-      contender('theirs', [1e6, 40, 60, 50]),
+      [contender('ours', [1e6, 10, 30, 20]), contender('theirs', [1e6, 40, 60, 50])],
       3,
       1,
     );

@@ -51,7 +51,7 @@ export interface LayerProfile {
   macs: number;
   /** Population standard deviation of the folded weights. */
   sigma: number;
-  /** Of the weights before batch-norm folding, null where there was none. */
+  /** Of the weights before batch-norm folding, null where the network had no batch-norm. */
   rawSigma: number | null;
   moments: { min: number; max: number; mean: number; skewness: number; kurtosis: number };
   /** KL of the weights' histogram against its quantized one, per width. */

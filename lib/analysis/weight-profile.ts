@@ -39,7 +39,8 @@ export async function weightProfile(
       parameters,
       macs,
       sigma,
-      rawSigma: graph.rawSigma.get(name) ?? null,
+      // A layer without a batch-norm among others that had one is as it was trained.
+      rawSigma: graph.rawSigma.get(name) ?? (graph.rawSigma.size > 0 ? sigma : null),
       moments,
       weightDivergence,
       outputDivergence: null,

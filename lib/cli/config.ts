@@ -4,7 +4,16 @@ import type { Command, Option } from 'commander';
 import { refuse, SigmaQuantError } from '../errors.ts';
 
 /** Options whose value is a path: those count from the folder of the config file. */
-const PATHS = new Set(['calibration', 'validation', 'evaluate', 'metric', 'out', 'allocation']);
+const PATHS = new Set([
+  'calibration',
+  'validation',
+  'evaluate',
+  'metric',
+  'out',
+  'allocation',
+  'data',
+  'svg',
+]);
 /** Preprocessing may stand in an object of its own, as in allocation.json. */
 const GROUP = 'preprocessing';
 

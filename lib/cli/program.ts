@@ -16,8 +16,11 @@ export const EXIT_CODES = {
 } as const;
 
 export type Flags = Record<string, unknown>;
-/** Does the work of one command and says how it ended. Loaded only when asked for, so that --help is instant. */
-export type Action = (model: string, flags: Flags, terminal: Terminal) => Promise<number>;
+/**
+ * Does the work of one command and says how it ended. `other` is the second argument, '' where a command has none.
+ * Loaded only when asked for, so that --help is instant.
+ */
+export type Action = (model: string, flags: Flags, terminal: Terminal, other: string) => Promise<number>;
 
 /** Columns of --help. */
 const LAYOUT = { helpWidth: 100 };
@@ -27,8 +30,11 @@ function repeat<T>(parse: (text: string) => T): (text: string, before: T[] | und
 }
 
 function common(command: Command): Command {
+  return execution(command.argument('<model>', 'ONNX file'));
+}
+
+function execution(command: Command): Command {
   return command
-    .argument('<model>', 'ONNX file')
     .option(
       '--input-shape <NAME=DIMS>',
       'shape of an input that the model leaves open: input=1x3x224x224',
@@ -121,7 +127,19 @@ function benchCommand(command: Command): Command {
     .option('--json', 'print one JSON document on stdout and nothing else');
 }
 
-function build(run: (command: Command, model: string, flags: Flags) => void, version: string): Command {
+function debugCommand(command: Command): Command {
+  const described = command
+    .description('Show where a quantized network goes wrong: every layer against the float one')
+    .argument('<float>', 'ONNX file of the float network')
+    .argument('<quantized>', 'ONNX file in QDQ form, or .sqnt')
+    .option('--data <DATA>', '.npz, folder of images or CIFAR binary; needs no labels (required)')
+    .option('--samples <N>', 'samples at most (default: 32)', integer('samples'))
+    .option('--svg <FILE>', 'write a chart of SQNR along the network')
+    .option('--force', 'replace an earlier chart');
+  return preprocessing(execution(described));
+}
+
+function build(run: (chosen: Chosen) => void, version: string): Command {
   const program = new Command('sigmaquant')
     .description('Mixed-precision quantization of ONNX networks: every layer its own width, 2 to 8 bits')
     .version(version)
@@ -138,7 +156,8 @@ function build(run: (command: Command, model: string, flags: Flags) => void, ver
       .allowExcessArguments(false)
       .action((...values: unknown[]) => {
         const [flags, command] = values.slice(-2) as [Flags, Command];
-        run(command, values.length > 2 ? (values[0] as string) : '', flags);
+        const [model = '', other = ''] = values.slice(0, -2) as string[];
+        run({ command, model, other, flags });
       });
   add('quantize', quantizeCommand);
   add('plan', (command) =>
@@ -154,6 +173,7 @@ function build(run: (command: Command, model: string, flags: Flags) => void, ver
       .option('--metric <FILE.mjs>', 'module that exports a function scoring samples, instead of top-1')
       .option('--samples <N>', 'samples at most', integer('samples')),
   );
+  add('debug', debugCommand);
   add('bench', benchCommand);
   return program;
 }
@@ -163,19 +183,22 @@ const ACTIONS: Record<string, () => Promise<Action>> = {
   plan: async () => (await import('./plan.ts')).planAction,
   inspect: async () => (await import('./inspect.ts')).inspectAction,
   evaluate: async () => (await import('./evaluate.ts')).evaluateAction,
+  debug: async () => (await import('./debug.ts')).debugAction,
   bench: async () => (await import('./bench.ts')).benchAction,
 };
 
 interface Chosen {
   command: Command;
   model: string;
+  /** A second argument; '' where there is none. */
+  other: string;
   flags: Flags;
 }
 
 function parse(argv: readonly string[], terminal: Terminal, version: string): Chosen {
   let chosen: Chosen | undefined;
-  const program = build((command, model, flags) => {
-    chosen = { command, model, flags };
+  const program = build((given) => {
+    chosen = given;
   }, version);
   for (const command of [program, ...program.commands])
     command.exitOverride().configureOutput({ writeOut: (text) => terminal.out(text), writeErr: () => {} });
@@ -192,7 +215,7 @@ export async function run(argv: readonly string[], terminal: Terminal, version: 
     if (typeof config === 'string')
       chosen = parse([...argv, ...configFlags(config, chosen.command, argv)], terminal, version);
     const action = await ACTIONS[chosen.command.name()]();
-    return await action(chosen.model, chosen.flags, terminal);
+    return await action(chosen.model, chosen.flags, terminal, chosen.other);
   } catch (error) {
     return fail(error, argv, terminal);
   }
@@ -253,7 +276,7 @@ function argumentSentence(error: CommanderError): string {
     case 'commander.unknownOption':
       return `Expected a known option but received ${quoted}${suggestion}.`;
     case 'commander.unknownCommand':
-      return `Expected quantize, plan, inspect, evaluate or bench but received ${quoted}${suggestion}.`;
+      return `Expected quantize, plan, inspect, evaluate, debug or bench but received ${quoted}${suggestion}.`;
     case 'commander.missingArgument':
       return `Expected an argument for ${quoted} but received none.`;
     case 'commander.optionMissingArgument':
@@ -261,9 +284,9 @@ function argumentSentence(error: CommanderError): string {
     case 'commander.excessArguments':
       return text.includes("'bench'")
         ? 'Expected only flags but received an argument (--model names a network).'
-        : 'Expected one model but received more arguments (quote values that contain spaces).';
+        : `Expected ${text.includes("'debug'") ? 'two models' : 'one model'} but received more arguments (quote values that contain spaces).`;
     case 'commander.help':
-      return 'Expected a command (quantize, plan, inspect, evaluate or bench) but received none; --help explains them.';
+      return 'Expected a command (quantize, plan, inspect, evaluate, debug or bench) but received none; --help explains them.';
     default: {
       const sentence = text.replaceAll('\n', ' ');
       return sentence.endsWith('.') ? sentence : `${sentence}.`;

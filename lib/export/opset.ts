@@ -5,7 +5,7 @@ import { float32, int64 } from './file-model.ts';
 
 /**
  * Nodes that are no normal operators keep the form of their model's opset; here they take the form of the file's.
- * One row per operator whose form or meaning changed between opsets 7 and 21; all others are the same throughout.
+ * One row per operator whose form or meaning changed between opsets 7 and 26; all others are the same throughout.
  */
 export interface ConvertedNode {
   op: string;
@@ -20,8 +20,8 @@ type Convert = (emission: Emission, node: Node, from: number, to: number) => Con
 
 const same: Convert = (_, { op, inputs, attributes }) => ({ op, inputs, extra: [], attributes });
 
-/** Operators that opset 13 does not have, at the opset that brought them. */
-const NEWER_THAN_13: Record<string, number> = {
+/** Operators that not every opset since 13 has, at the one that brought them. */
+const SINCE: Record<string, number> = {
   HardSwish: 14,
   Trilu: 14,
   Bernoulli: 15,
@@ -33,6 +33,9 @@ const NEWER_THAN_13: Record<string, number> = {
   Mish: 18,
   AffineGrid: 20,
   Gelu: 20,
+  RMSNormalization: 23,
+  Swish: 24,
+  CumProd: 26,
 };
 
 function refuseNode(emission: Emission, node: Node, reason: string): never {
@@ -162,10 +165,40 @@ const gridSample: Convert = (emission, node, from, to) => {
   };
 };
 
-const groupNormalization: Convert = (emission, node, from, to) =>
-  from < 21 && to >= 21
-    ? refuseNode(emission, node, 'whose scales are per group')
-    : same(emission, node, from, to);
+/** Until opset 20 scale and shift are those of groups: repeated for every channel of theirs. */
+const groupNormalization: Convert = (emission, node, from, to) => {
+  if (from >= 21 && to < 21) refuseNode(emission, node, 'whose scales are per channel');
+  if (from >= 21 || to < 21) return same(emission, node, from, to);
+  const { constants, types } = emission.graph;
+  const [x, ...parameters] = node.inputs;
+  const channels = types.get(node.outputs[0])?.shape[1];
+  const tensors = parameters.map((name) => constants.get(name));
+  if (typeof channels !== 'number' || tensors.some((tensor) => tensor?.dtype !== 'float32'))
+    refuseNode(emission, node, 'whose scales per group are computed');
+  const extra = tensors.map((tensor, i) => {
+    const values = tensor!.data as Float32Array;
+    const each = channels / values.length;
+    const repeated = Array.from({ length: channels }, (_, channel) => values[Math.floor(channel / each)]);
+    return emission.file.tensor(`${node.name}_${i === 0 ? 'scale' : 'bias'}`, float32(...repeated));
+  });
+  return { ...same(emission, node, from, to), inputs: [x], extra };
+};
+
+/** Attributes that speak of 8-bit floats, which no graph here has. */
+const cast: Convert = (emission, node, from, to) => {
+  const converted = same(emission, node, from, to);
+  const unknown = [...(to < 19 ? ['saturate'] : []), ...(to < 24 ? ['round_mode'] : [])];
+  return { ...converted, attributes: without(converted.attributes, ...unknown) };
+};
+
+/** Reductions came with opsets 16 and 18. */
+const scatter: Convert = (emission, node, from, to) => {
+  const reduction = (node.attributes['reduction'] as string | undefined) ?? 'none';
+  const since = reduction === 'none' ? 0 : reduction === 'max' || reduction === 'min' ? 18 : 16;
+  if (to < since) refuseNode(emission, node, `whose reduction ${reduction} came later`);
+  const converted = same(emission, node, from, to);
+  return to < 16 ? { ...converted, attributes: without(converted.attributes, 'reduction') } : converted;
+};
 
 const REDUCTIONS = ['L1', 'L2', 'LogSum', 'LogSumExp', 'Max', 'Mean', 'Min', 'Prod', 'SumSquare'];
 
@@ -187,10 +220,14 @@ const ROWS: Record<string, Convert> = {
   RoiAlign: roiAlign,
   GridSample: gridSample,
   GroupNormalization: groupNormalization,
+  Cast: cast,
+  CastLike: cast,
+  ScatterND: scatter,
+  ScatterElements: scatter,
 };
 
 /** The node in the form of the file's opset. Throws UNSUPPORTED_MODEL naming the node where there is none. */
 export function convertNode(emission: Emission, node: Node): ConvertedNode {
-  if (emission.opset < (NEWER_THAN_13[node.op] ?? 0)) refuseNode(emission, node, 'which came later');
+  if (emission.opset < (SINCE[node.op] ?? 0)) refuseNode(emission, node, 'which came later');
   return (ROWS[node.op] ?? same)(emission, node, emission.graph.opset, emission.opset);
 }

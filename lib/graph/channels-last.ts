@@ -50,7 +50,8 @@ class LayoutPass {
     const row = OPERATORS.get(node.op);
     const [data] = node.inputs;
     if (row?.layout === 'spatial') this.#spatial(node, row);
-    else if (row?.layout === 'elementwise' && this.#follows(node)) this.#elementwise(node);
+    else if ((row?.layout === 'elementwise' || this.#isPerTensor(node)) && this.#follows(node))
+      this.#elementwise(node);
     else if (row?.layout === 'axis' && this.#isLast(data) && this.#axis(node)) return;
     else if (this.#isLast(data) && this.#viewed(node)) return;
     else
@@ -184,6 +185,12 @@ class LayoutPass {
     return node.inputs.every(
       (name) => name === '' || this.#graph.constants.has(name) || this.#rank(name) === rank,
     );
+  }
+
+  /** Quantizing with one scale for all: no axis says where a scale belongs. */
+  #isPerTensor({ op, inputs }: Node): boolean {
+    const isOne = (name: string) => name === '' || this.#graph.constants.get(name)?.data.length === 1;
+    return (op === 'QuantizeLinear' || op === 'DequantizeLinear') && inputs.slice(1).every(isOne);
   }
 
   #elementwise(node: Node): void {

@@ -2,9 +2,10 @@
  * A network as plain data. Two forms, same node and value names:
  *
  * *onnx form* (`importGraph`): ONNX semantics and layout (NCHW, weights OIHW), simplified: Constant, Identity,
- * Dropout and shape arithmetic folded, batch-norm folded into its convolution (unless asked not to), float16
- * weights widened, Relu and constant Clip fused as `clamp` into the Conv, ConvTranspose, Linear or Add before them where
- * nothing else reads the value in between. Gemm and MatMul with constant weights are `Linear`. What the exporter reads.
+ * Dropout and shape arithmetic folded, batch-norm (unless asked not to) and constants per channel folded into the
+ * layer before them, float16 weights widened, Relu and constant Clip fused as `clamp` into the Conv, ConvTranspose,
+ * Linear or Add before them where nothing else reads the value in between. Gemm and MatMul with constant weights are
+ * `Linear`. What the exporter reads.
  *
  * *channels-last form* (`toChannelsLast`): what the engine runs. Spatial operators are NHWC (for any spatial
  * rank) and weights OHWI; a Transpose stands where a layout really changes (at the network's input, say).

@@ -21,11 +21,13 @@ export interface ImportOptions {
   foldBatchNorm?: boolean;
   /** Imports models that hold quantized operators, which are refused by default. */
   acceptQuantized?: boolean;
+  /** Turns quantized constants into the floats that they stand for, so that operators have constant weights again. */
+  foldQuantized?: boolean;
 }
 
 /** Operator sets whose meaning the table knows, but for the operators below. */
 const OLDEST_OPSET = 1;
-const NEWEST_OPSET = 21;
+const NEWEST_OPSET = 26;
 /** The set that gave operators their present meaning (numpy's broadcasting above all), and those that had another. */
 const REFORM = 7;
 const REFORMED = new Set([
@@ -46,7 +48,9 @@ export function importGraph(source: Uint8Array | ModelProto, options: ImportOpti
   const graph = rawGraph(model, options);
   if (!options.acceptQuantized) refuseQuantized(graph);
   checkConstants(graph);
-  return { graph: simplify(widen(graph), options.foldBatchNorm ?? true) };
+  return {
+    graph: simplify(widen(graph), options.foldBatchNorm ?? true, options.foldQuantized ?? false),
+  };
 }
 
 function rawGraph(model: ModelProto, { inputShapes = {} }: ImportOptions): Graph {

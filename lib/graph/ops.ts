@@ -2,6 +2,7 @@ import { SigmaQuantError } from '../errors.ts';
 import type { Graph, Node, Tensor } from './graph.ts';
 import { ACTIVATIONS } from './ops/activations.ts';
 import { CONVOLUTIONS } from './ops/convolution.ts';
+import { einsum } from './ops/einsum.ts';
 import { ELEMENTWISE } from './ops/elementwise.ts';
 import { permute, toFirst, toLast, transpose } from './ops/indexing.ts';
 import { JOINS } from './ops/joins.ts';
@@ -12,6 +13,8 @@ import { POOLS } from './ops/pooling.ts';
 import { QUANTIZED } from './ops/quantized.ts';
 import { REDUCTIONS } from './ops/reductions.ts';
 import { RESIZES } from './ops/resize.ts';
+import { SCATTERS } from './ops/scatter.ts';
+import { SEQUENCES } from './ops/sequences.ts';
 import { SHAPES } from './ops/shapes.ts';
 
 export type { Form, Known, Operator };
@@ -30,6 +33,9 @@ export const OPERATORS: ReadonlyMap<string, Operator> = new Map(
     MATRICES,
     QUANTIZED,
     RESIZES,
+    SCATTERS,
+    SEQUENCES,
+    { Einsum: einsum },
   ].flatMap((rows) => Object.entries(rows)),
 );
 

@@ -146,6 +146,8 @@ export const RENAMED: Readonly<Record<string, Rule>> = {
       .split(' ')
       .map((name) => [`Reduce${name}`, reduction]),
   ),
+  TopK: singleAxis(-1),
+  LpNormalization: singleAxis(-1),
   Squeeze: squeeze,
   Gather: gather,
   Pad: pad,

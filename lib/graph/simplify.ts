@@ -1,9 +1,9 @@
 import { Draft } from './draft.ts';
 import type { Dimension, Graph, Port, ValueType } from './graph.ts';
 import { checkConstants } from './screening.ts';
+import { foldAffine } from './simplify/affine.ts';
 import { dropAliases } from './simplify/aliases.ts';
 import { foldBatchNorms } from './simplify/batch-norm.ts';
-import { foldBiases } from './simplify/biases.ts';
 import { fuseClamps } from './simplify/clamps.ts';
 import { foldConstants } from './simplify/constants.ts';
 import { linearize } from './simplify/linear.ts';
@@ -18,17 +18,17 @@ import { type Inferred, inferTypes } from './types.ts';
 const PROBES = [7, 11] as const;
 
 /** The graph in the normal form that graph.ts describes. */
-export function simplify(graph: Graph, foldBatchNorm: boolean): Graph {
+export function simplify(graph: Graph, foldBatchNorm: boolean, foldQuantized = false): Graph {
   const draft = new Draft(graph);
   dropAliases(draft);
-  foldConstants(draft, PROBES);
+  foldConstants(draft, PROBES, foldQuantized);
   draft.prune();
   const types = inferTypes(draft, PROBES[0]);
   normalize(draft, types);
   poolMeans(draft, types);
   linearize(draft, types);
   dropAliases(draft);
-  foldBiases(draft, types);
+  foldAffine(draft, types);
   if (foldBatchNorm) foldBatchNorms(draft);
   fuseClamps(draft, types);
   draft.prune();

@@ -1,3 +1,4 @@
+export type { ExternalRange, ReadExternal } from './external-data.ts';
 export * from './generated/onnx_pb.ts';
 export {
   elementBits,

@@ -1,5 +1,6 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { malformed, SigmaQuantError } from '../errors.ts';
+import { embedExternal, type ReadExternal } from './external-data.ts';
 import {
   type AttributeProto,
   type GraphProto,
@@ -32,6 +33,8 @@ const ELEMENT_BITS = [
 export interface ReadOptions {
   /** Bytes at most; 2 GiB by default. */
   largestFile?: number;
+  /** Reads tensors that lie in other files; without it a model with such tensors is refused. */
+  external?: ReadExternal;
 }
 
 /** Bits per element of a TensorProto.DataType, 0 for strings; null for types that IR 13 does not know. */
@@ -40,10 +43,13 @@ export function elementBits(dataType: number): number | null {
 }
 
 /**
- * Decodes a model and checks every size in it; raw tensor data are views into `bytes`. Throws MALFORMED_MODEL, and
- * UNSUPPORTED_MODEL for data outside the file.
+ * Decodes a model and checks every size in it; raw tensor data are views into `bytes`, external data what `external`
+ * gave. Throws MALFORMED_MODEL, UNSUPPORTED_MODEL for what is not read, and whatever `external` throws.
  */
-export function readModel(bytes: Uint8Array, { largestFile = LARGEST_FILE }: ReadOptions = {}): ModelProto {
+export function readModel(
+  bytes: Uint8Array,
+  { largestFile = LARGEST_FILE, external }: ReadOptions = {},
+): ModelProto {
   if (bytes.length === 0) malformed('Expected an ONNX model but received an empty file.');
   if (bytes.length > largestFile)
     malformed(`Expected an ONNX model of at most ${largestFile} bytes but received ${bytes.length}.`);
@@ -66,7 +72,7 @@ export function readModel(bytes: Uint8Array, { largestFile = LARGEST_FILE }: Rea
     malformed(
       'Expected an ONNX model with a graph and an operator set but received a file without (truncated, or another format).',
     );
-  checkGraph(model.graph);
+  checkGraph(model.graph, external);
   return model;
 }
 
@@ -95,7 +101,7 @@ export function elementCount(tensor: TensorProto, what: string): number {
   return count;
 }
 
-function checkGraph(graph: GraphProto): void {
+function checkGraph(graph: GraphProto, external?: ReadExternal): void {
   if (graph.node.length > MOST_NODES)
     malformed(`Expected at most ${MOST_NODES} nodes but received ${graph.node.length}.`);
   if (graph.sparseInitializer.length > 0)
@@ -103,33 +109,36 @@ function checkGraph(graph: GraphProto): void {
       'UNSUPPORTED_MODEL',
       `Expected dense initializers but received ${graph.sparseInitializer.length} sparse ones, ${JSON.stringify(graph.sparseInitializer[0].values?.name ?? '')} first.`,
     );
-  for (const tensor of graph.initializer) checkTensor(tensor, `tensor ${JSON.stringify(tensor.name)}`);
-  for (const node of graph.node) for (const attribute of node.attribute) checkAttribute(attribute, node);
+  for (const tensor of graph.initializer)
+    checkTensor(tensor, `tensor ${JSON.stringify(tensor.name)}`, external);
+  for (const node of graph.node)
+    for (const attribute of node.attribute) checkAttribute(attribute, node, external);
 }
 
-function checkAttribute(attribute: AttributeProto, node: NodeProto): void {
+function checkAttribute(attribute: AttributeProto, node: NodeProto, external?: ReadExternal): void {
   const what = `attribute ${attribute.name} of node ${JSON.stringify(node.name || node.opType)}`;
   for (const tensor of attribute.t ? [attribute.t, ...attribute.tensors] : attribute.tensors)
-    checkTensor(tensor, what);
-  for (const graph of attribute.g ? [attribute.g, ...attribute.graphs] : attribute.graphs) checkGraph(graph);
+    checkTensor(tensor, what, external);
+  for (const graph of attribute.g ? [attribute.g, ...attribute.graphs] : attribute.graphs)
+    checkGraph(graph, external);
 }
 
-function checkTensor(tensor: TensorProto, what: string): void {
-  if (tensor.dataLocation === TensorProto_DataLocation.EXTERNAL || tensor.externalData.length > 0)
-    throw new SigmaQuantError(
-      'UNSUPPORTED_MODEL',
-      `Expected data inside the model file for ${what} but received a reference to an external file; save the model as one file.`,
-    );
+function checkTensor(tensor: TensorProto, what: string, external?: ReadExternal): void {
   const count = elementCount(tensor, what);
   const bits = elementBits(tensor.dataType);
   if (bits === null) malformed(`Expected a data type of ONNX for ${what} but received ${tensor.dataType}.`);
   const type = TensorProto_DataType[tensor.dataType].toLowerCase();
   const sizes = `${type} of shape [${tensor.dims.join(', ')}]`;
+  const expectedBytes = Math.ceil((count * bits) / 8);
+  if (tensor.dataLocation === TensorProto_DataLocation.EXTERNAL || tensor.externalData.length > 0) {
+    if (bits === 0) malformed(`Expected strings inside the model for ${what} but received external data.`);
+    embedExternal(tensor, expectedBytes, what, external);
+    if (count === 0) return;
+  }
   if (tensor.rawData.length > 0) {
-    const expected = Math.ceil((count * bits) / 8);
-    if (bits === 0 || tensor.rawData.length !== expected)
+    if (bits === 0 || tensor.rawData.length !== expectedBytes)
       malformed(
-        `Expected ${bits === 0 ? 'no raw' : expected} bytes for ${what} (${sizes}) but received ${tensor.rawData.length}.`,
+        `Expected ${bits === 0 ? 'no raw' : expectedBytes} bytes for ${what} (${sizes}) but received ${tensor.rawData.length}.`,
       );
     return;
   }

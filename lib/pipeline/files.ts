@@ -15,7 +15,8 @@ const REASONS: Record<string, string> = {
   EROFS: 'the file system is read-only',
 };
 
-function because(error: unknown): string {
+/** Why a file could not be used, as words. */
+export function because(error: unknown): string {
   const { code } = error as NodeJS.ErrnoException;
   return (code && REASONS[code]) ?? code ?? String(error);
 }

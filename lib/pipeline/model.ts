@@ -2,14 +2,17 @@ import { createHash } from 'node:crypto';
 import { SigmaQuantError } from '../errors.ts';
 import type { Graph, Layer } from '../graph/graph.ts';
 import { importGraph, layers, toChannelsLast, unsupportedNodes } from '../graph/index.ts';
+import { type ReadExternal, readModel } from '../onnx/index.ts';
+import { externalReader } from './external-data.ts';
 import { modelName, readBytes } from './files.ts';
 import type { CommonOptions } from './options.ts';
 
 /** A model as every command needs it. */
 export interface OpenedModel {
   name: string;
-  /** Of the file, hex. */
+  /** Of the file and, in the model's order, its external data; hex. */
   sha256: string;
+  /** External data included. */
   fileBytes: number;
   /** ONNX form: what the exporter reads. */
   graph: Graph;
@@ -28,9 +31,21 @@ export async function openModel(options: Pick<CommonOptions, 'model' | 'inputSha
     typeof model === 'string'
       ? [modelName(model), await readBytes(model, 'model')]
       : [modelName(model.name), model.bytes];
-  const { graph } = importGraph(bytes, { ...(inputShapes ? { inputShapes } : {}) });
+  const hash = createHash('sha256').update(bytes);
+  let fileBytes = bytes.length;
+  const read = typeof model === 'string' ? externalReader(model) : undefined;
+  const external: ReadExternal | undefined =
+    read &&
+    ((range, what) => {
+      const data = read(range, what);
+      hash.update(data);
+      fileBytes += data.length;
+      return data;
+    });
+  const proto = readModel(bytes, { external });
+  const { graph } = importGraph(proto, { ...(inputShapes ? { inputShapes } : {}) });
   checkWeightTypes(graph);
-  return { name, sha256: sha256(bytes), fileBytes: bytes.length, graph, layers: layers(graph) };
+  return { name, sha256: hash.digest('hex'), fileBytes, graph, layers: layers(graph) };
 }
 
 /** ONNX has these operators for floats alone, and the importer widens those to float32. */

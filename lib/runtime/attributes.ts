@@ -46,7 +46,7 @@ const RULES: ReadonlyMap<string, Rule> = new Map(
         WHOLE,
         'keepdims largest noop_with_empty_axes reverse select_last_index sorted start storage_order to',
       ],
-      [WHOLE, 'training_mode transA transB'],
+      [WHOLE, 'antialias detect_negative detect_positive p training_mode transA transB upper'],
       [NUMBER, 'alpha beta bias cubic_coeff_a epsilon extrapolation_value gamma lambd momentum ratio'],
       [TEXT, 'approximate auto_pad coordinate_transformation_mode direction equation'],
       [TEXT, 'keep_aspect_ratio_policy mode nearest_mode reduction'],

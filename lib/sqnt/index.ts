@@ -1,4 +1,4 @@
 export type * from './model.ts';
-export { readSqnt } from './reader.ts';
+export { isSqnt, readSqnt } from './reader.ts';
 export type { ReadOptions } from './sections.ts';
 export { writeSqnt } from './writer.ts';

@@ -41,6 +41,11 @@ export function readSqnt(bytes: Uint8Array, options: ReadOptions = {}): PackedMo
   return model;
 }
 
+/** True for bytes that begin as a packed file does. */
+export function isSqnt(bytes: Uint8Array): boolean {
+  return MAGIC.every((byte, at) => bytes[at] === byte);
+}
+
 /** The sections of a file whose header and checksum are right. */
 function open(bytes: Uint8Array, options: ReadOptions): Omit<Source, 'texts'> {
   const { crc32 = plainCrc32 } = options;

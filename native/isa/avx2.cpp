@@ -1,5 +1,6 @@
 // AVX2 with FMA and BMI2. pmaddubsw adds pairs of products of unsigned and signed bytes in 16 bits: exact below 8 bits.
-// Up to 6 bits several such sums fit before they are widened; 8 bits multiply in 16 bits from the start.
+// Up to 6 bits several such sums fit before they are widened; 8 bits are split so that pairs fit, or else multiply in 16
+// bits from the start.
 #include "ymm-inl.h"
 
 namespace sq {
@@ -24,7 +25,13 @@ struct NarrowDot : BytesOfFour {
   static VI stored_dot(VI sum, VI w, VI a) { return dot(sum, a, w); }
 };
 
+/** For split weights of 8 bits. */
+struct SplitDot : PairedDot {
+  static VI rest(VI sum, VI w, VI a) { return _mm256_add_epi32(sum, _mm256_madd_epi16(w, a)); }
+};
+
 struct WordDot {
+  using Split = SplitDot;
   using Activation = int16_t;
   using Weights = VI;
   static constexpr int STEP = 2;

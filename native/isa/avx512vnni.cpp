@@ -76,12 +76,58 @@ inline VB vb_add(VB a, VB b) { return _mm512_add_epi8(a, b); }
 inline VB vb_sub(VB a, VB b) { return _mm512_sub_epi8(a, b); }
 /** Of unsigned bytes. */
 inline VB vb_max(VB a, VB b) { return _mm512_max_epu8(a, b); }
+inline VB vb_min(VB a, VB b) { return _mm512_min_epu8(a, b); }
 inline VB vb_and(VB a, VB b) { return _mm512_and_si512(a, b); }
 inline VB vb_or(VB a, VB b) { return _mm512_or_si512(a, b); }
 inline VB vb_xor(VB a, VB b) { return _mm512_xor_si512(a, b); }
 /** Shifts of 16-bit lanes; the caller masks what crosses bytes. */
 inline VB vb_right(VB x, int by) { return _mm512_srli_epi16(x, static_cast<unsigned>(by)); }
 inline VB vb_left(VB x, int by) { return _mm512_slli_epi16(x, static_cast<unsigned>(by)); }
+
+#if defined(__GNUC__) && !defined(SQ_EMULATED)
+/** Half of a table in two registers. Only where the processor has VBMI. */
+__attribute__((target("avx512vbmi"))) int64_t lookup_by_permuting(const uint8_t* a, int64_t n, const uint8_t* table, uint8_t* out) {
+  const VB t0 = vb_load(table), t1 = vb_load(table + WB), t2 = vb_load(table + 2 * WB), t3 = vb_load(table + 3 * WB);
+  int64_t done = 0;
+  for (; done + WB <= n; done += WB) {
+    const VB at = vb_load(a + done);
+    const VB low = _mm512_permutex2var_epi8(t0, at, t1), high = _mm512_permutex2var_epi8(t2, at, t3);
+    vb_store(out + done, _mm512_mask_blend_epi8(_mm512_movepi8_mask(at), low, high));
+  }
+  return done;
+}
+inline bool has_vbmi() { return __builtin_cpu_supports("avx512vbmi"); }
+#else
+inline int64_t lookup_by_permuting(const uint8_t*, int64_t, const uint8_t*, uint8_t*) { return 0; }
+inline bool has_vbmi() { return false; }
+#endif
+
+/** As far as whole vectors reach: out[i] = table[a[i]]; returns how many were done. out may be a. */
+inline int64_t lookup_vectors(const uint8_t* a, int64_t n, const uint8_t* table, uint8_t* out) {
+  constexpr int TABLES = 16, SIZE = 16;  // pshufb finds 16 bytes, and zeros for negative places
+  if (has_vbmi()) return lookup_by_permuting(a, n, table, out);
+  if (n < 8 * WB) return 0;  // building them takes longer
+  VB tables[TABLES];
+  for (int i = 0; i < TABLES; i++)
+    tables[i] = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table + i * SIZE)));
+  // Places fall by 16 from table to table, so tables 0 to j are found at place 16 * j + k: they hold differences.
+  for (int i = TABLES - 1; i > 0; i--)
+    if (i != TABLES / 2) tables[i] = vb_xor(tables[i], tables[i - 1]);
+  const VB size = vb_set(SIZE);
+  int64_t done = 0;
+  for (; done + WB <= n; done += WB) {
+    VB low = vb_load(a + done), high = vb_xor(low, vb_set(0x80)), found = vb_set(0);
+#pragma GCC unroll 8
+    for (int i = 0; i < TABLES / 2; i++) {
+      found = vb_xor(found, _mm512_shuffle_epi8(tables[i], low));
+      found = vb_xor(found, _mm512_shuffle_epi8(tables[i + TABLES / 2], high));
+      low = _mm512_subs_epi8(low, size);
+      high = _mm512_subs_epi8(high, size);
+    }
+    vb_store(out + done, found);
+  }
+  return done;
+}
 
 /** The low bytes of rne(x) for |x| < 2^15, in order; NaN gives 0, the low byte of what its conversion gives. */
 inline VB vb_round(const VF (&x)[4]) {
@@ -91,6 +137,14 @@ inline VB vb_round(const VF (&x)[4]) {
   const VI fours = _mm512_packus_epi16(_mm512_and_si512(a, low), _mm512_and_si512(b, low));
   // Each part of 128 bits holds four bytes of every vector.
   return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), fours);
+}
+inline VI vi_set_words(int16_t x) { return _mm512_set1_epi16(x); }
+/** rne(x) + zero, saturated to unsigned bytes, in order; |x| < 2^31, zero in words. */
+inline VB vb_round_from(const VF (&x)[4], VI zero) {
+  const VI a = _mm512_adds_epi16(_mm512_packs_epi32(_mm512_cvtps_epi32(x[0]), _mm512_cvtps_epi32(x[1])), zero);
+  const VI b = _mm512_adds_epi16(_mm512_packs_epi32(_mm512_cvtps_epi32(x[2]), _mm512_cvtps_epi32(x[3])), zero);
+  const VI order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_permutexvar_epi32(order, _mm512_packus_epi16(a, b));
 }
 /** 2 * W of the bytes: the first or the second half. */
 inline void vb_store_half(uint8_t* p, VB x, int half) {

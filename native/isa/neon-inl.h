@@ -88,6 +88,7 @@ inline VB vb_add(VB a, VB b) { return vaddq_u8(a, b); }
 inline VB vb_sub(VB a, VB b) { return vsubq_u8(a, b); }
 /** Of unsigned bytes. */
 inline VB vb_max(VB a, VB b) { return vmaxq_u8(a, b); }
+inline VB vb_min(VB a, VB b) { return vminq_u8(a, b); }
 inline VB vb_and(VB a, VB b) { return vandq_u8(a, b); }
 inline VB vb_or(VB a, VB b) { return vorrq_u8(a, b); }
 inline VB vb_xor(VB a, VB b) { return veorq_u8(a, b); }
@@ -95,12 +96,36 @@ inline VB vb_xor(VB a, VB b) { return veorq_u8(a, b); }
 inline VB vb_right(VB x, int by) { return x >> static_cast<uint8_t>(by); }
 inline VB vb_left(VB x, int by) { return x << static_cast<uint8_t>(by); }
 
+/** As far as whole vectors reach: out[i] = table[a[i]]; returns how many were done. out may be a. */
+inline int64_t lookup_vectors(const uint8_t* a, int64_t n, const uint8_t* table, uint8_t* out) {
+  const auto quarter = [=](int i) { return vld1q_u8_x4(table + 64 * i); };
+  const uint8x16x4_t first = quarter(0), second = quarter(1), third = quarter(2), fourth = quarter(3);
+  const VB size = vb_set(64);
+  int64_t done = 0;
+  for (; done + WB <= n; done += WB) {
+    VB at = vb_load(a + done), found = vqtbl4q_u8(first, at);  // places beyond a table leave what was found
+    found = vqtbx4q_u8(found, second, at = vb_sub(at, size));
+    found = vqtbx4q_u8(found, third, at = vb_sub(at, size));
+    vb_store(out + done, vqtbx4q_u8(found, fourth, vb_sub(at, size)));
+  }
+  return done;
+}
+
 /** The low bytes of rne(x) for |x| < 2^15, in order; NaN gives 0. */
 inline VB vb_round(const VF (&x)[4]) {
   const auto words = [&](int i) {
     return vcombine_s16(vmovn_s32(vcvtnq_s32_f32(x[i])), vmovn_s32(vcvtnq_s32_f32(x[i + 1])));
   };
   return vreinterpretq_u8_s8(vcombine_s8(vmovn_s16(words(0)), vmovn_s16(words(2))));
+}
+inline VI vi_set_words(int16_t x) { return vreinterpretq_s32_s16(vdupq_n_s16(x)); }
+/** rne(x) + zero, saturated to unsigned bytes, in order; |x| < 2^31, zero in words. */
+inline VB vb_round_from(const VF (&x)[4], VI zero) {
+  const auto words = [&](int i) {
+    const int16x8_t pair = vcombine_s16(vqmovn_s32(vcvtnq_s32_f32(x[i])), vqmovn_s32(vcvtnq_s32_f32(x[i + 1])));
+    return vqmovun_s16(vqaddq_s16(pair, vreinterpretq_s16_s32(zero)));
+  };
+  return vcombine_u8(words(0), words(2));
 }
 /** 2 * W of the bytes: the first or the second half. */
 inline void vb_store_half(uint8_t* p, VB x, int half) { vst1_u8(p, half ? vget_high_u8(x) : vget_low_u8(x)); }

@@ -68,6 +68,18 @@ inline void vb_stream(uint8_t* p, VB x) { vb_store(p, x); }
 inline VB vb_add(VB a, VB b) { SQ_LANES(VB, WB, uint8_t(a.v[i] + b.v[i])); }
 /** Of unsigned bytes. */
 inline VB vb_max(VB a, VB b) { SQ_LANES(VB, WB, a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }
+/** As far as whole vectors reach: out[i] = table[a[i]]; returns how many were done. out may be a. */
+inline int64_t lookup_vectors(const uint8_t* a, int64_t n, const uint8_t* table, uint8_t* out) {
+  int64_t done = 0;
+  for (; done + 8 <= n; done += 8) {
+    uint8_t found[8];
+    for (int i = 0; i < 8; i++) found[i] = table[a[done + i]];
+    memcpy(out + done, found, 8);
+  }
+  return done;
+}
+
+inline VB vb_min(VB a, VB b) { SQ_LANES(VB, WB, a.v[i] < b.v[i] ? a.v[i] : b.v[i]); }
 /** The low bytes of rne(x) for |x| < 2^15, in order; NaN gives 0. */
 inline VB vb_round(const VF (&x)[4]) {
   VB r;
@@ -84,6 +96,19 @@ inline VB vb_sub(VB a, VB b) { SQ_LANES(VB, 4 * W, uint8_t(a.v[i] - b.v[i])); }
 inline VB vb_right(VB x, int by) { SQ_LANES(VB, 4 * W, uint8_t(x.v[i] >> by)); }
 inline VB vb_left(VB x, int by) { SQ_LANES(VB, 4 * W, uint8_t(x.v[i] << by)); }
 
+inline VI vi_set_words(int16_t x) { return vi_set(x); }
+/** rne(x) + zero, saturated to unsigned bytes, in order; |x| < 2^31. */
+inline VB vb_round_from(const VF (&x)[4], VI zero) {
+  constexpr float FAR = 4096;  // beyond it every byte saturates, and it is small enough to be rounded by adding
+  VB r;
+  for (int i = 0; i < WB; i++) {
+    const float value = x[i / W].v[i % W];
+    const float near = value > FAR ? FAR : value < -FAR ? -FAR : value;
+    const int32_t level = int32_t((near + MAGIC) - MAGIC) + zero.v[0];
+    r.v[i] = uint8_t(level < 0 ? 0 : level > 255 ? 255 : level);
+  }
+  return r;
+}
 /** 2 * W of the bytes: the first or the second half. */
 inline void vb_store_half(uint8_t* p, VB x, int half) { memcpy(p, x.v + 2 * W * half, 2 * W); }
 /** W of the bytes. */

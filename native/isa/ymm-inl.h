@@ -74,12 +74,39 @@ inline VB vb_add(VB a, VB b) { return _mm256_add_epi8(a, b); }
 inline VB vb_sub(VB a, VB b) { return _mm256_sub_epi8(a, b); }
 /** Of unsigned bytes. */
 inline VB vb_max(VB a, VB b) { return _mm256_max_epu8(a, b); }
+inline VB vb_min(VB a, VB b) { return _mm256_min_epu8(a, b); }
 inline VB vb_and(VB a, VB b) { return _mm256_and_si256(a, b); }
 inline VB vb_or(VB a, VB b) { return _mm256_or_si256(a, b); }
 inline VB vb_xor(VB a, VB b) { return _mm256_xor_si256(a, b); }
 /** Shifts of 16-bit lanes; the caller masks what crosses bytes. */
 inline VB vb_right(VB x, int by) { return _mm256_srli_epi16(x, by); }
 inline VB vb_left(VB x, int by) { return _mm256_slli_epi16(x, by); }
+
+/** As far as whole vectors reach: out[i] = table[a[i]]; returns how many were done. out may be a. */
+inline int64_t lookup_vectors(const uint8_t* a, int64_t n, const uint8_t* table, uint8_t* out) {
+  constexpr int TABLES = 16, SIZE = 16;  // pshufb finds 16 bytes, and zeros for negative places
+  if (n < 8 * WB) return 0;              // building them takes longer
+  VB tables[TABLES];
+  for (int i = 0; i < TABLES; i++)
+    tables[i] = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table + i * SIZE)));
+  // Places fall by 16 from table to table, so tables 0 to j are found at place 16 * j + k: they hold differences.
+  for (int i = TABLES - 1; i > 0; i--)
+    if (i != TABLES / 2) tables[i] = vb_xor(tables[i], tables[i - 1]);
+  const VB size = vb_set(SIZE);
+  int64_t done = 0;
+  for (; done + WB <= n; done += WB) {
+    VB low = vb_load(a + done), high = vb_xor(low, vb_set(0x80)), found = vb_set(0);
+#pragma GCC unroll 8
+    for (int i = 0; i < TABLES / 2; i++) {
+      found = vb_xor(found, _mm256_shuffle_epi8(tables[i], low));
+      found = vb_xor(found, _mm256_shuffle_epi8(tables[i + TABLES / 2], high));
+      low = _mm256_subs_epi8(low, size);
+      high = _mm256_subs_epi8(high, size);
+    }
+    vb_store(out + done, found);
+  }
+  return done;
+}
 
 /** The low bytes of rne(x) for |x| < 2^15, in order; NaN gives 0, the low byte of what its conversion gives. */
 inline VB vb_round(const VF (&x)[4]) {
@@ -89,6 +116,13 @@ inline VB vb_round(const VF (&x)[4]) {
   const VI fours = _mm256_packus_epi16(_mm256_and_si256(a, low), _mm256_and_si256(b, low));
   // Each part of 128 bits holds four bytes of every vector.
   return _mm256_permutevar8x32_epi32(fours, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+inline VI vi_set_words(int16_t x) { return _mm256_set1_epi16(x); }
+/** rne(x) + zero, saturated to unsigned bytes, in order; |x| < 2^31, zero in words. */
+inline VB vb_round_from(const VF (&x)[4], VI zero) {
+  const VI a = _mm256_adds_epi16(_mm256_packs_epi32(_mm256_cvtps_epi32(x[0]), _mm256_cvtps_epi32(x[1])), zero);
+  const VI b = _mm256_adds_epi16(_mm256_packs_epi32(_mm256_cvtps_epi32(x[2]), _mm256_cvtps_epi32(x[3])), zero);
+  return _mm256_permutevar8x32_epi32(_mm256_packus_epi16(a, b), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 /** 2 * W of the bytes: the first or the second half. */
 inline void vb_store_half(uint8_t* p, VB x, int half) {

@@ -1,6 +1,7 @@
-// npm run conformance -- DIR [--json]: ONNX's backend node tests on every backend.
+// npm run conformance -- DIR [--backend NAME] [--json]: ONNX's backend node tests on one backend or on every one.
 import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
 import { SigmaQuantError } from '../../lib/errors.ts';
 import { type BackendName, backends, createKernels } from '../../lib/kernels/index.ts';
 import { casesIn, runCase, UNDEFINED } from './cases.ts';
@@ -33,18 +34,26 @@ async function onBackend(backend: BackendName, folder: string, names: readonly s
   }
 }
 
-const json = process.argv.includes('--json');
-const [argument] = process.argv.slice(2).filter((text) => !text.startsWith('--'));
+const { values: flags, positionals } = parseArgs({
+  options: { backend: { type: 'string' }, json: { type: 'boolean', default: false } },
+  allowPositionals: true,
+});
+const { json } = flags;
+const known = Object.keys(backends) as BackendName[];
+const chosen = known.filter((name) => flags.backend === undefined || name === flags.backend);
+const [argument] = positionals;
 // npm runs scripts in the package's folder; paths count from where the command was typed.
 const folder = argument && resolve(process.env['INIT_CWD'] ?? '.', argument);
-if (!folder || !existsSync(folder)) {
+if (chosen.length === 0) {
+  console.error(`Expected ${known.join(', ')} for --backend but received ${flags.backend}.`);
+  process.exitCode = 2;
+} else if (!folder || !existsSync(folder)) {
   console.error(`Expected the folder of the conformance cases but received ${argument ?? 'nothing'}.`);
   process.exitCode = 2;
 } else {
   const names = casesIn(folder);
   const results: Partial<Record<BackendName, Result>> = {};
-  for (const backend of Object.keys(backends) as BackendName[])
-    results[backend] = await onBackend(backend, folder, names);
+  for (const backend of chosen) results[backend] = await onBackend(backend, folder, names);
   if (json) console.log(JSON.stringify({ total: names.length, backends: results }));
   else
     for (const [backend, { passed, unavailable }] of Object.entries(results))

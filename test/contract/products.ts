@@ -26,7 +26,15 @@ const OUTPUTS: [string, (n: number) => Out, number, number, number][] = [
 const EPILOGUES = OUTPUTS.flatMap((output) => [true, false].map((hasBias) => ({ output, hasBias })));
 const anyEpilogue = random(1);
 
-/** One integer case: random values, or all at their extremes so that sums and epilogues saturate. */
+/**
+ * Random values; or all at their extremes, so that sums and epilogues saturate; or as training leaves them, small with a
+ * few large ones, whose pairs of products alone pass 16 bits.
+ */
+type Values = 'random' | 'saturating' | 'trained';
+/** How many of trained weights are large. */
+const LARGE = 0.003;
+
+/** One integer case. */
 function integerCase(
   kernels: Kernels,
   what: string,
@@ -34,8 +42,9 @@ function integerCase(
   weights: WeightsShape,
   m: number,
   type: 'int8' | 'uint8',
-  extreme: boolean,
+  values: Values = 'random',
 ): void {
+  const extreme = values === 'saturating';
   const next = random(weights.outChannels * 31 + weights.bits);
   const [low, high] = signedRange(weights.bits);
   const n = weights.outChannels;
@@ -43,11 +52,10 @@ function integerCase(
   const outputs = s ? s.batch * s.outHeight * s.outWidth * s.outChannels : m * n;
   const [least, most] = type === 'int8' ? [-128, 127] : [0, 255];
   const a = bytes(type, inputs, extreme ? () => (next() < 0.9 ? most : least) : between(next, least, most));
-  const q = bytes(
-    'int8',
-    n * weights.taps * weights.channels,
-    extreme ? () => low : between(next, low, high),
-  ) as Int8Array;
+  const small = between(next, low / 2, (high - 1) / 2);
+  const trained = () => (next() < LARGE ? (next() < 0.5 ? low : high) : Math.trunc(small()));
+  const drawn = { random: between(next, low, high), saturating: () => low, trained }[values];
+  const q = bytes('int8', n * weights.taps * weights.channels, drawn) as Int8Array;
   const zeroPoint = extreme ? least : Math.floor(next() * (most - least + 1)) + least;
   const bias = Int32Array.from({ length: n }, between(next, -5000, 5000));
   const multipliers = Float32Array.from(
@@ -84,9 +92,10 @@ export function integers(kernels: () => Kernels): void {
       for (const bits of BITS)
         for (const type of ['uint8', 'int8'] as const) {
           const weights = { outChannels: n, taps: 1, channels: k, groups: 1, bits };
-          integerCase(kernels(), `${m}x${n}x${k}`, null, weights, m, type, false);
+          integerCase(kernels(), `${m}x${n}x${k}`, null, weights, m, type);
           if (bits === 8 || bits === 4 || bits === 2)
-            integerCase(kernels(), `${m}x${n}x${k} saturating`, null, weights, m, type, true);
+            integerCase(kernels(), `${m}x${n}x${k} saturating`, null, weights, m, type, 'saturating');
+          if (bits === 8) integerCase(kernels(), `${m}x${n}x${k} trained`, null, weights, m, type, 'trained');
         }
   }).timeout(600_000);
 
@@ -94,9 +103,10 @@ export function integers(kernels: () => Kernels): void {
     it(`integer convolution: ${name}`, () => {
       for (const bits of [8, 5, 4, 3, 2])
         for (const type of ['uint8', 'int8'] as const) {
-          integerCase(kernels(), name, shape, weightsOf(shape, bits), 0, type, false);
-          if (bits === 8)
-            integerCase(kernels(), `${name} saturating`, shape, weightsOf(shape, bits), 0, type, true);
+          integerCase(kernels(), name, shape, weightsOf(shape, bits), 0, type);
+          if (bits !== 8) continue;
+          integerCase(kernels(), `${name} saturating`, shape, weightsOf(shape, bits), 0, type, 'saturating');
+          integerCase(kernels(), `${name} trained`, shape, weightsOf(shape, bits), 0, type, 'trained');
         }
     });
 

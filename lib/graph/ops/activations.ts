@@ -104,6 +104,10 @@ export const ACTIVATIONS: Readonly<Record<string, Operator>> = {
     const [lambd, bias] = [number(node, 'lambd', 0.5), number(node, 'bias', 0)];
     return (x) => (x < -lambd ? x + bias : x > lambd ? x - bias : 0);
   }),
+  Swish: unary((node) => {
+    const alpha = number(node, 'alpha', 1);
+    return (x) => x * sigmoid(alpha * x);
+  }),
   ThresholdedRelu: unary((node) => {
     const alpha = number(node, 'alpha', 1);
     return (x) => (x > alpha ? x : 0);

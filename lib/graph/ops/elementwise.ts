@@ -2,6 +2,7 @@ import type { Dtype, Node, Tensor } from '../graph.ts';
 import { fromNumbers, isFloat, isWide, numbers, sizeOf } from '../tensors.ts';
 import { broadcastStrides, offsets } from './indexing.ts';
 import { broadcast, type Known, need, number, type Operator, sameAsFirst, sameTypes } from './operator.ts';
+import { byRows, clampRow, ROWS } from './rows.ts';
 
 export type Unary = (x: number) => number;
 type Binary = (a: number, b: number) => number;
@@ -48,8 +49,14 @@ function fold(f: Binary, wide?: WideBinary, finish?: (sum: number, count: number
       const { dtype } = tensors[0];
       const shape = broadcast(node, ...tensors.map((tensor) => tensor.shape));
       if (wide && isWide(dtype)) return [foldWide(tensors, shape, wide)];
-      const out = new Float64Array(sizeOf(shape));
       const [low, high] = clampOf(node);
+      const row = ROWS[node.op];
+      if (row && dtype === 'float32' && tensors.length === 2) {
+        const data = byRows(row, tensors[0], tensors[1], shape);
+        if (low > -Infinity || high < Infinity) clampRow(data, low, high);
+        return [{ dtype, shape, data }];
+      }
+      const out = new Float64Array(sizeOf(shape));
       tensors.forEach((tensor, position) => {
         accumulate(out, tensor, shape, position === 0 ? second : f);
       });
@@ -210,7 +217,18 @@ export function roundEven(x: number): number {
   return x - floor === 0.5 ? (floor % 2 === 0 ? floor : floor + 1) : Math.round(x);
 }
 
+const isInfinite: Operator = {
+  layout: 'elementwise',
+  infer: inferBroadcast('bool'),
+  evaluate(node, inputs) {
+    const wanted = (x: number) => number(node, x > 0 ? 'detect_positive' : 'detect_negative', 1) === 1;
+    const rule: Unary = (x) => (Math.abs(x) === Infinity && wanted(x) ? 1 : 0);
+    return [map(need(node, inputs, 0), rule, 'bool')];
+  },
+};
+
 export const ELEMENTWISE: Readonly<Record<string, Operator>> = {
+  IsInf: isInfinite,
   IsNaN: {
     layout: 'elementwise',
     infer: inferBroadcast('bool'),

@@ -1,5 +1,6 @@
 import type { Node, Tensor } from '../graph.ts';
 import { fromNumbers, int64Tensor, numbers, sizeOf } from '../tensors.ts';
+import { spread } from './elementwise.ts';
 import { offsets, stridesOf } from './indexing.ts';
 import { axisOf, type Known, listInput, need, number, type Operator, sameAsFirst } from './operator.ts';
 import { normalizedPlanes } from './pooling.ts';
@@ -30,6 +31,7 @@ function groups(x: readonly number[], axes: readonly number[]): { starts: Int32A
   return { starts: pick(false), steps: pick(true) };
 }
 
+/** Without any axis every element is a group of its own: squares and logarithms apply to it all the same. */
 function reduction(reduce: (values: Float64Array) => number): Operator {
   return {
     layout: 'axis',
@@ -48,9 +50,7 @@ function reduction(reduce: (values: Float64Array) => number): Operator {
         for (let i = 0; i < values.length; i++) values[i] = from[start + steps[i]];
         return reduce(values);
       });
-      // With no axes at all the element itself passes, whatever the reduction.
-      const result = axes.length === 0 ? Float64Array.from(from) : out;
-      return [fromNumbers(x.dtype, reducedShape(node, x.shape, axes), result)];
+      return [fromNumbers(x.dtype, reducedShape(node, x.shape, axes), out)];
     },
   };
 }
@@ -150,6 +150,49 @@ const layerNormalization: Operator = {
   },
 };
 
+/** x / sqrt(mean of x² + epsilon), over all axes from `axis` on; the scale broadcasts. */
+const rmsNormalization: Operator = {
+  layout: 'fixed',
+  infer: sameAsFirst,
+  evaluate(node, inputs) {
+    const [x, scale] = [need(node, inputs, 0), need(node, inputs, 1)];
+    const axis = axisOf(node, number(node, 'axis', -1), x.shape.length);
+    const epsilon = number(node, 'epsilon', 1e-5);
+    const length = sizeOf(x.shape.slice(axis));
+    const factor = spread(scale, x.shape);
+    const out = Float64Array.from(numbers(x));
+    for (let start = 0; start < out.length; start += length) {
+      const values = out.subarray(start, start + length);
+      const root = Math.sqrt(sum(values, (v) => v * v) / length + epsilon);
+      values.forEach((value, i) => {
+        values[i] = (value / root) * factor(start + i);
+      });
+    }
+    return [fromNumbers(x.dtype, x.shape, out)];
+  },
+};
+
+/** Divides by the norm along one axis: p 1 or 2. A norm of 0 leaves zeros. */
+const lpNormalization: Operator = {
+  layout: 'axis',
+  infer: sameAsFirst,
+  evaluate(node, inputs) {
+    const x = need(node, inputs, 0);
+    const axis = axisOf(node, number(node, 'axis', -1), x.shape.length);
+    const absolute = number(node, 'p', 2) === 1;
+    const { starts, steps } = groups(x.shape, [axis]);
+    const from = numbers(x);
+    const out = new Float64Array(from.length);
+    for (const start of starts) {
+      let total = 0;
+      for (const step of steps) total += absolute ? Math.abs(from[start + step]) : from[start + step] ** 2;
+      const norm = absolute ? total : Math.sqrt(total);
+      for (const step of steps) out[start + step] = norm === 0 ? 0 : from[start + step] / norm;
+    }
+    return [fromNumbers(x.dtype, x.shape, out)];
+  },
+};
+
 export const REDUCTIONS: Readonly<Record<string, Operator>> = {
   ReduceL1: reduction((values) => sum(values, Math.abs)),
   ReduceL2: reduction((values) => Math.sqrt(sum(values, (x) => x * x))),
@@ -166,4 +209,6 @@ export const REDUCTIONS: Readonly<Record<string, Operator>> = {
   Softmax: softmax((x, most, total) => Math.exp(x - most) / total),
   LogSoftmax: softmax((x, most, total) => x - most - Math.log(total)),
   LayerNormalization: layerNormalization,
+  RMSNormalization: rmsNormalization,
+  LpNormalization: lpNormalization,
 };

@@ -112,13 +112,36 @@ function nearest(mode: string, at: number): number {
   }
 }
 
-/** Weights of the four places around, Keys' kernel. */
-function cubic(fraction: number, a: number): number[] {
-  return [-1, 0, 1, 2].map((step) => {
-    const d = Math.abs(step - fraction);
-    if (d <= 1) return ((a + 2) * d - (a + 3)) * d * d + 1;
-    return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;
+/** Weight of a sample at distance d >= 0: Keys' kernel, which is 0 from 2 on. */
+function cubic(d: number, a: number): number {
+  if (d <= 1) return ((a + 2) * d - (a + 3)) * d * d + 1;
+  return d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a : 0;
+}
+
+/**
+ * Places around `at` and their weights. antialias (opset 18) stretches the kernel over all the samples that a smaller
+ * output stands for.
+ */
+function filtered(node: Node, at: number, { from, scale }: Axis): Taps {
+  const cubes = text(node, 'mode', 'nearest') === 'cubic';
+  const antialias = number(node, 'antialias', 0) === 1;
+  // A kernel as wide as the input sees all of it.
+  const shrink = antialias ? Math.min(1, Math.max(scale, 1 / from)) : 1;
+  const a = number(node, 'cubic_coeff_a', -0.75);
+  const floor = Math.floor(at);
+  const first = Math.floor((cubes ? -2 : -1) / shrink) + 1;
+  const places = Array.from({ length: 2 - 2 * first }, (_, i) => floor + first + i);
+  const weights = places.map((place) => {
+    const distance = Math.abs(place - at) * shrink;
+    return cubes ? cubic(distance, a) : Math.max(0, 1 - distance);
   });
+  return { places, weights: antialias ? normalized(weights) : weights };
+}
+
+/** Weights that sum to 1. */
+function normalized(weights: readonly number[]): number[] {
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  return weights.map((weight) => weight / total);
 }
 
 function tapsOf(node: Node, axis: Axis, opset: number): Taps[] {
@@ -136,24 +159,15 @@ function tapsOf(node: Node, axis: Axis, opset: number): Taps[] {
     if (transformation === 'tf_crop_and_resize' && (at < 0 || at > from - 1))
       return { places: [], weights: [] };
     if (mode === 'nearest') return { places: [inside(nearest(rounding, at))], weights: [1] };
-    const floor = Math.floor(at);
-    const cubes = mode === 'cubic';
-    const weights = cubes
-      ? cubic(at - floor, number(node, 'cubic_coeff_a', -0.75))
-      : [1 - (at - floor), at - floor];
-    const places = weights.map((_, i) => floor + i - (cubes ? 1 : 0));
-    if (number(node, 'exclude_outside', 0) === 1) exclude(places, weights, from);
-    return { places: places.map(inside), weights };
+    const { places, weights } = filtered(node, at, axis);
+    const excluded = number(node, 'exclude_outside', 0) === 1;
+    return { places: places.map(inside), weights: excluded ? within(places, weights, from) : weights };
   });
 }
 
 /** Weights outside the input become 0 and the others sum to 1. */
-function exclude(places: readonly number[], weights: number[], from: number): void {
-  places.forEach((place, i) => {
-    if (place < 0 || place >= from) weights[i] = 0;
-  });
-  const total = weights.reduce((sum, weight) => sum + weight, 0);
-  for (let i = 0; i < weights.length; i++) weights[i] /= total;
+function within(places: readonly number[], weights: readonly number[], from: number): number[] {
+  return normalized(weights.map((weight, i) => (places[i] >= 0 && places[i] < from ? weight : 0)));
 }
 
 const resize: Operator = {
@@ -172,20 +186,40 @@ const resize: Operator = {
     const missing: Int8Array[] = [];
     for (const [axis, size] of axes.entries()) {
       const taps = tapsOf(node, size, opset);
+      if (isCopy(taps, size.from)) {
+        missing.push(new Int8Array(size.to));
+        continue;
+      }
       missing.push(Int8Array.from(taps, ({ places }) => (places.length === 0 ? 1 : 0)));
       data = resized(data, shape, axis, taps);
       shape = shape.with(axis, size.to);
     }
-    const strides = stridesOf(shape);
-    const out = Float64Array.from(data, (value, i) => {
-      const extrapolated = missing.some(
-        (map, axis) => map[Math.floor(i / strides[axis]) % shape[axis]] === 1,
-      );
-      return extrapolated ? outside : integer ? roundEven(value) : value;
-    });
+    if (missing.some((map) => map.includes(1))) data = extrapolated(data, shape, missing, outside);
+    const out = integer ? Float64Array.from(data, roundEven) : data;
     return [fromNumbers(x.dtype, shape, out)];
   },
 };
+
+/** True where every place is its own single tap. */
+function isCopy(taps: readonly Taps[], from: number): boolean {
+  return (
+    taps.length === from &&
+    taps.every(({ places, weights }, i) => places.length === 1 && places[0] === i && weights[0] === 1)
+  );
+}
+
+/** With `value` where any axis has no tap. */
+function extrapolated(
+  data: ArrayLike<number>,
+  shape: readonly number[],
+  missing: readonly Int8Array[],
+  value: number,
+): Float64Array {
+  const strides = stridesOf(shape);
+  return Float64Array.from(data, (inside, i) =>
+    missing.some((map, axis) => map[Math.floor(i / strides[axis]) % shape[axis]] === 1) ? value : inside,
+  );
+}
 
 /** One axis at a time: the kernels are separable. */
 function resized(

@@ -2,7 +2,7 @@ import type { Draft } from '../draft.ts';
 import type { Node, Tensor } from '../graph.ts';
 import { number } from '../ops/operator.ts';
 import { floatTensor, numbers } from '../tensors.ts';
-import { isLayer } from './biases.ts';
+import { isLayer } from './affine.ts';
 
 /**
  * Folds batch-norms into the Conv or Linear before them: w' = w * s, b' = (b - mean) * s + shift with

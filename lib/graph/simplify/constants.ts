@@ -9,14 +9,14 @@ import { inferValues } from '../types.ts';
 const LARGEST_FOLDED = 2 ** 24;
 /** Operators whose every element is one element of their input, so that what two batches agree on holds for all. */
 const SELECTING = new Set(['Shape', 'Gather', 'Slice', 'Split', 'Squeeze', 'Unsqueeze', 'Reshape', 'Cast']);
-/** A quantized model keeps its stored integers. */
+/** A quantized model keeps its stored integers, unless told otherwise. */
 const KEPT = /Quantize|QLinear|Integer/;
 
 /**
  * Turns into constants: Constant nodes, what follows from constants alone, and shapes that do not depend on the
  * batch. Reshapes take their shape as an attribute, with the batch as 0 (copied) or -1 (inferred).
  */
-export function foldConstants(draft: Draft, batches: readonly [number, number]): void {
+export function foldConstants(draft: Draft, batches: readonly [number, number], foldQuantized = false): void {
   draft.nodes = draft.nodes.filter((node) => {
     if (node.op !== 'Constant') return true;
     draft.constants.set(node.outputs[0], constantOf(node));
@@ -25,7 +25,7 @@ export function foldConstants(draft: Draft, batches: readonly [number, number]):
   const [a, b] = batches.map((batch) => inferValues(draft, batch));
   draft.nodes = draft.nodes
     .filter((node) => {
-      const values = folded(draft, node, a, b);
+      const values = KEPT.test(node.op) && !foldQuantized ? null : folded(draft, node, a, b);
       node.outputs.forEach((name, i) => {
         if (values && name !== '') draft.constants.set(name, values[i]);
       });
@@ -41,7 +41,7 @@ function folded(
   b: ReadonlyMap<string, Known>,
 ): Tensor[] | null {
   const row = OPERATORS.get(node.op);
-  if (!row || KEPT.test(node.op)) return null;
+  if (!row) return null;
   const known = node.outputs.map((name) => a.get(name));
   if (SELECTING.has(node.op)) {
     const values = known.map((value) => value?.value);
@@ -50,7 +50,9 @@ function folded(
   }
   const inputs = node.inputs.map((name) => (name === '' ? null : draft.constants.get(name)));
   if (inputs.length === 0 || inputs.includes(undefined)) return null;
-  if (known.some((value) => value && sizeOf(value.shape) > LARGEST_FOLDED)) return null;
+  // Integers become as many floats: nothing grows.
+  const grows = !KEPT.test(node.op);
+  if (grows && known.some((value) => value && sizeOf(value.shape) > LARGEST_FOLDED)) return null;
   return evaluateNode(draft, node, inputs as (Tensor | null)[]);
 }
 
