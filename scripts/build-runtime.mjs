@@ -14,6 +14,7 @@ const common = {
   target: 'es2022',
   minifySyntax: true,
   minifyWhitespace: true,
+  lineLimit: 200, // an error that nobody catches prints the line where it was thrown
   logLevel: 'warning',
 };
 const withoutNode = {
