@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { create, toBinary } from '@bufbuild/protobuf';
 import type { Evaluator } from '../lib/engine/index.ts';
 import { compile } from '../lib/engine/index.ts';
 import { SigmaQuantError } from '../lib/errors.ts';
@@ -11,6 +12,13 @@ import { type Graph, importGraph, layers, type Tensor, unsupportedNodes } from '
 import { evaluate, fromIterable, openDataset, type QuantizeOptions, quantize } from '../lib/index.ts';
 import { createKernels } from '../lib/kernels/index.ts';
 import type { Kernels } from '../lib/kernels/kernels.ts';
+import {
+  AttributeProto_AttributeType,
+  AttributeProtoSchema,
+  GraphProtoSchema,
+  ModelProtoSchema,
+  readModel,
+} from '../lib/onnx/index.ts';
 import {
   findInstallation,
   type Installation,
@@ -307,6 +315,21 @@ describe('executor onnxruntime: networks', () => {
     const error = refusal(() => typed(bytes));
     assert.equal(error.code, 'UNSUPPORTED_OPERATOR');
     assert.match(error.message, /onnxruntime 1\.\S+ can load but it refused: .*Foo/);
+  });
+
+  it('refuses operators that hold graphs, naming node and attribute', () => {
+    const model = readModel(
+      modelBytes({ nodes: [made('Relu', ['x'], ['y'])], inputs: { x: ['n'] }, outputs: ['y'] }),
+    );
+    const attribute = create(AttributeProtoSchema, {
+      name: 'body',
+      type: AttributeProto_AttributeType.GRAPH,
+      g: create(GraphProtoSchema, {}),
+    });
+    Object.assign(model.graph!.node[0], { opType: 'Loop', attribute: [attribute] });
+    const error = refusal(() => typed(toBinary(ModelProtoSchema, model)));
+    assert.equal(error.code, 'UNSUPPORTED_MODEL');
+    assert.match(error.message, /attribute body of node "Relu:y" \(Loop\)/);
   });
 
   it('tells of feeds that are not what the model takes, and goes on', () => {
