@@ -58,39 +58,33 @@ describe('executor onnxruntime: installation and worker', () => {
     assert.equal(findInstallation(places.slice(2)).version, '2.0.0');
   });
 
-  const fakes: [what: string, code: string, expected: string, message: RegExp][] = [
-    [
-      'that cannot be loaded',
-      'throw new Error("no binding for this system");',
-      'BACKEND_UNAVAILABLE',
-      /no binding for this system/,
-    ],
-    [
-      'that ends the process while it loads a model',
-      'exports.InferenceSession = { create: () => process.exit(7) };',
-      'BACKEND_UNAVAILABLE',
-      /ended \(exit code 7\)/,
-    ],
-    [
-      'that fails in a callback of its own',
-      'exports.InferenceSession = { create: () => new Promise(() => setTimeout(() => { throw new Error("late") })) };',
-      'BACKEND_UNAVAILABLE',
-      /ended/,
-    ],
-  ];
-  for (const [what, code, expected, message] of fakes)
-    it(`tells of an installation ${what}`, () => {
-      const runtime = new Onnxruntime(findInstallation([fakeInstallation(folder, '1.30.0', code)]));
+  const start = (code: string) =>
+    Onnxruntime.start(findInstallation([fakeInstallation(folder, '1.30.0', code)]));
+
+  for (const [what, code, message] of [
+    ['throws while it loads', 'throw new Error("no binding for this system");', /no binding for this system/],
+    ['ends the process while it loads', 'process.exit(5);', /exit code 5/],
+  ] as const)
+    it(`tells of an installation that ${what}`, () =>
+      assert.rejects(start(code), { code: 'BACKEND_UNAVAILABLE', message }));
+
+  for (const [what, create, message] of [
+    ['ends the process', '() => process.exit(7)', /ended \(exit code 7\)/],
+    ['throws outside of its promises', '() => new Promise(() => setTimeout(() => { throw 1 }))', /ended/],
+  ] as const)
+    it(`tells of an installation that ${what} while it opens a model`, async () => {
+      const runtime = await start(`exports.InferenceSession = { create: ${create} };`);
       const error = refusal(() => runtime.session(new Uint8Array(1), 1));
-      assert.equal(error.code, expected);
+      assert.equal(error.code, 'BACKEND_UNAVAILABLE');
       assert.match(error.message, message);
       runtime.dispose();
     });
 
-  it('tells of a session that dies in mid-run, and of every call after it', () => {
-    const code = `exports.Tensor = class {};
-      exports.InferenceSession = { create: async () => ({ run: async () => process.exit(3) }) };`;
-    const runtime = new Onnxruntime(findInstallation([fakeInstallation(folder, '1.30.0', code)]));
+  it('tells of a session that dies in mid-run, and of every call after it', async () => {
+    const runtime = await start(
+      `exports.Tensor = class {};
+       exports.InferenceSession = { create: async () => ({ run: async () => process.exit(3) }) };`,
+    );
     const session = runtime.session(new Uint8Array(1), 1);
     for (let i = 0; i < 2; i++) {
       const error = refusal(() => session.run(new Map(), ['y']));

@@ -1,6 +1,6 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { SigmaQuantError } from '../errors.ts';
-import type { Answer, Request, WorkerSetup } from './protocol.ts';
+import type { Answer, Greeting, Request, WorkerSetup } from './protocol.ts';
 
 /** The worker beside this module. No worker inherits what loads the sources: beside them the built one serves. */
 const BUILT = import.meta.url.endsWith('.ts') ? '../../dist/onnxruntime/worker.js' : './worker.js';
@@ -18,15 +18,37 @@ export class BlockingWorker {
   readonly #worker: Worker;
   #ended: string | null = null;
 
-  /** `path`: main module of onnxruntime-node. */
-  constructor(path: string) {
+  /**
+   * `path`: main module of onnxruntime-node. Rejects with BACKEND_UNAVAILABLE where it cannot be loaded: only a worker
+   * that has begun can tell when it ends.
+   */
+  static async start(path: string): Promise<BlockingWorker> {
+    const started = new BlockingWorker(path);
+    const greeting = await new Promise<Greeting>((resolve) => {
+      const failed = (message: string) => resolve({ kind: 'failed', message });
+      started.#worker.once('message', resolve);
+      started.#worker.once('error', ({ message }) => failed(message));
+      started.#worker.once('exit', (code) => failed(`exit code ${code}`));
+    });
+    if (greeting.kind === 'ready') {
+      started.#worker.unref();
+      return started;
+    }
+    started.dispose();
+    throw new SigmaQuantError(
+      'BACKEND_UNAVAILABLE',
+      `Expected onnxruntime-node at ${path} to load but it failed (${greeting.message}): install it again.`,
+    );
+  }
+
+  private constructor(path: string) {
     const { port1, port2 } = new MessageChannel();
     const workerData: WorkerSetup = { path, flag: this.#flag, port: port2 };
     this.#port = port1;
-    this.#worker = new Worker(WORKER, { workerData, transferList: [port2] });
+    // Without the flags of this process: what they load is not for the worker.
+    this.#worker = new Worker(WORKER, { workerData, transferList: [port2], execArgv: [] });
     this.#worker.on('error', ({ message }) => (this.#ended ??= message));
     this.#worker.on('exit', (code) => (this.#ended ??= `exit code ${code}`));
-    this.#worker.unref();
     this.#port.unref();
   }
 

@@ -10,13 +10,15 @@ export interface WorkerSetup {
   port: import('node:worker_threads').MessagePort;
 }
 
+/** Told once, by the event loop: whether onnxruntime could be loaded. */
+export type Greeting = { kind: 'ready' } | { kind: 'failed'; message: string };
+
 export type Request =
   | { kind: 'create'; id: number; model: Uint8Array; threads: number }
   | { kind: 'run'; id: number; feeds: ReadonlyMap<string, Tensor>; fetches: readonly string[] }
   | { kind: 'release'; id: number };
 
-/** `loaded`: whether onnxruntime itself could be loaded. */
 export type Answer =
   | { kind: 'done'; tensors: ReadonlyMap<string, Tensor> }
-  | { kind: 'failed'; loaded: boolean; message: string }
+  | { kind: 'failed'; message: string }
   | { kind: 'ended'; code: number };

@@ -13,29 +13,27 @@ export interface Session {
 /** The user's onnxruntime in a worker of its own. */
 export class Onnxruntime {
   readonly version: string;
-  readonly #path: string;
   readonly #worker: BlockingWorker;
   #sessions = 0;
 
-  /** Throws BACKEND_UNAVAILABLE as findInstallation does. */
-  constructor({ version, path }: Installation = findInstallation()) {
+  private constructor(version: string, worker: BlockingWorker) {
     this.version = version;
-    this.#path = path;
-    this.#worker = new BlockingWorker(path);
+    this.#worker = worker;
+  }
+
+  /** Rejects with BACKEND_UNAVAILABLE as findInstallation does, and where the installation cannot be loaded. */
+  static async start(installation?: Installation): Promise<Onnxruntime> {
+    const { version, path } = installation ?? findInstallation();
+    return new Onnxruntime(version, await BlockingWorker.start(path));
   }
 
   /**
    * Throws UNSUPPORTED_OPERATOR with onnxruntime's reason where it does not take the model, BACKEND_UNAVAILABLE where it
-   * cannot be loaded or dies.
+   * dies.
    */
   session(model: Uint8Array, threads: number): Session {
     const id = this.#sessions++;
     const created = this.#worker.call({ kind: 'create', id, model, threads });
-    if (created.kind === 'failed' && !created.loaded)
-      throw new SigmaQuantError(
-        'BACKEND_UNAVAILABLE',
-        `Expected onnxruntime-node ${this.version} at ${this.#path} to load but it failed (${reason(created.message)}): install it again.`,
-      );
     if (created.kind === 'failed')
       throw new SigmaQuantError(
         'UNSUPPORTED_OPERATOR',

@@ -16,6 +16,8 @@ import type { Onnxruntime } from './runtime.ts';
 
 /** Batches that are run: what differs between them depends on the batch. */
 const BATCHES = [2, 3] as const;
+/** TensorProto.DataType of the floats that import widens. */
+const NARROW: Readonly<Record<number, Dtype>> = { 10: 'float16', 11: 'float64', 16: 'bfloat16' };
 const { GRAPH, GRAPHS } = AttributeProto_AttributeType;
 
 /**
@@ -87,9 +89,6 @@ function zerosOf({ input }: GraphProto, { name, dtype, shape }: Port, batch: num
   const sizes = shape.map((size) => (typeof size === 'string' ? batch : size));
   return { dtype: stored, shape: sizes, data: zeros(stored, sizeOf(sizes)) };
 }
-
-/** TensorProto.DataType of the floats that import widens. */
-const NARROW: Readonly<Record<number, Dtype>> = { 10: 'float16', 11: 'float64', 16: 'bfloat16' };
 
 function typeOf(a: Tensor, b: Tensor, symbol: string): ValueType {
   const shape = a.shape.map((size, axis) => dimensionAt([size, b.shape[axis]], BATCHES, symbol));

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Dtype, Tensor, TensorData } from '../graph/graph.ts';
-import type { Answer, Request, WorkerSetup } from './protocol.ts';
+import type { Answer, Greeting, Request, WorkerSetup } from './protocol.ts';
 
 /** What is used of onnxruntime-node; its types are at hand only where it is installed. */
 interface OrtTensor {
@@ -23,7 +23,6 @@ const LOG_SEVERITY = 4;
 
 const { path, flag, port } = workerData as WorkerSetup;
 const sessions = new Map<number, OrtSession>();
-let ort: Ort | undefined;
 
 function answer(message: Answer): void {
   port.postMessage(message);
@@ -31,8 +30,7 @@ function answer(message: Answer): void {
   Atomics.notify(flag, 0);
 }
 
-async function perform(request: Request): Promise<ReadonlyMap<string, Tensor>> {
-  ort ??= createRequire(path)(path) as Ort;
+async function perform(ort: Ort, request: Request): Promise<ReadonlyMap<string, Tensor>> {
   switch (request.kind) {
     case 'create':
       sessions.set(request.id, await ort.InferenceSession.create(request.model, options(request.threads)));
@@ -76,13 +74,28 @@ async function run(
   );
 }
 
-process.on('exit', (code) => answer({ kind: 'ended', code }));
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
 
-parentPort!.on('message', async (request: Request) => {
-  try {
-    answer({ kind: 'done', tensors: await perform(request) });
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    answer({ kind: 'failed', loaded: ort !== undefined, message });
-  }
-});
+function serve(ort: Ort): void {
+  process.on('exit', (code) => answer({ kind: 'ended', code }));
+  parentPort!.on('message', async (request: Request) => {
+    try {
+      answer({ kind: 'done', tensors: await perform(ort, request) });
+    } catch (error) {
+      answer({ kind: 'failed', message: reasonOf(error) });
+    }
+  });
+}
+
+function greet(greeting: Greeting): void {
+  parentPort!.postMessage(greeting);
+}
+
+try {
+  serve(createRequire(path)(path) as Ort);
+  greet({ kind: 'ready' });
+} catch (error) {
+  greet({ kind: 'failed', message: reasonOf(error) });
+}

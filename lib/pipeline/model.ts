@@ -147,7 +147,7 @@ export async function openExecutable(options: CommonOptions & RunOptions): Promi
 async function openOnOnnxruntime({ model, inputShapes }: CommonOptions): Promise<Executable> {
   const source = await sourceOf(model);
   const untyped = imported(source, inputShapes);
-  const runtime = new Onnxruntime();
+  const runtime = await Onnxruntime.start();
   try {
     const opened = imported(source, inputShapes, valueTypes(runtime, source.bytes, untyped.graph));
     return {
