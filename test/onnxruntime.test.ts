@@ -27,7 +27,7 @@ import {
   valueTypes,
 } from '../lib/onnxruntime/index.ts';
 import { node as made, modelBytes, wave } from './models/build.ts';
-import { convolutionalModel, transformerModel } from './models/unknown-operators.ts';
+import { convolutionalModel, transformerModel, withPools } from './models/unknown-operators.ts';
 import { imageBytes, SAMPLE, tinyModel, writeImages } from './support/network.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -281,6 +281,32 @@ describe('executor onnxruntime: networks', () => {
     const theirs = await quantize({ ...options, executor: 'onnxruntime' });
     assert.deepEqual(theirs.layers, ours.layers);
     assert.deepEqual(theirs.validation, ours.validation);
+  });
+
+  it('gives dscnn-kws with operators that we lack, but that change nothing, what it gives it without', async function () {
+    const path = join(testbed, 'models/dscnn-kws.onnx');
+    if (!existsSync(path)) {
+      console.log('    skipped: ../shared/testbed is absent');
+      this.skip();
+    }
+    const options = {
+      calibration: join(testbed, 'data/kws-calibration.npz'),
+      evaluate: join(testbed, 'data/kws-test.npz'),
+      preprocessing: { scale: 0.58470288, mean: 48.53033904 },
+      targets: ['bits=4'],
+      evaluations: 4,
+    };
+    const plain = await quantize({ ...options, model: path });
+    const model = { name: 'pooled', bytes: withPools(new Uint8Array(readFileSync(path))) };
+    await assert.rejects(quantize({ ...options, model }), {
+      code: 'UNSUPPORTED_OPERATOR',
+      message: /LpPool \(node \S+ and 2 more\); --executor onnxruntime/,
+    });
+    const pooled = await quantize({ ...options, model, executor: 'onnxruntime' });
+    assert.deepEqual(pooled.layers, plain.layers);
+    assert.deepEqual([pooled.validation, pooled.accuracy], [plain.validation, plain.accuracy]);
+    const float = pooled.artefacts.allocation.floatNodes.filter(({ op }) => op === 'LpPool');
+    assert.equal(float.length, 3);
   });
 
   it("gives our engine's results for outputs that are layers' results too, and takes names used twice", async () => {

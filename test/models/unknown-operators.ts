@@ -1,4 +1,14 @@
-import { type FileModel, type FileNode, writeModel } from '../../lib/onnx/index.ts';
+import { create, toBinary } from '@bufbuild/protobuf';
+import {
+  AttributeProto_AttributeType,
+  AttributeProtoSchema,
+  type FileModel,
+  type FileNode,
+  ModelProtoSchema,
+  NodeProtoSchema,
+  readModel,
+  writeModel,
+} from '../../lib/onnx/index.ts';
 import { CLASSES, random, SAMPLE, tinyModel, weights } from '../support/network.ts';
 
 /** Networks with operators that our engine lacks and onnxruntime has. */
@@ -91,4 +101,24 @@ export function transformerModel(): Uint8Array {
     ],
   };
   return writeModel(model);
+}
+
+/** A model with an operator that changes nothing behind three of its Relus: LpPool of single values above zero. */
+export function withPools(bytes: Uint8Array): Uint8Array {
+  const { INT, INTS } = AttributeProto_AttributeType;
+  const model = readModel(bytes);
+  const nodes = model.graph!.node;
+  const relus = nodes.filter(({ opType }) => opType === 'Relu');
+  for (const relu of [relus[2], relus[Math.floor(relus.length / 2)], relus.at(-2)!]) {
+    const [value] = relu.output;
+    const before = `${value}_before`;
+    relu.output = [before];
+    const attribute = [
+      create(AttributeProtoSchema, { name: 'kernel_shape', type: INTS, ints: [1n, 1n] }),
+      create(AttributeProtoSchema, { name: 'p', type: INT, i: 1n }),
+    ];
+    const pool = { name: `${value}_pool`, opType: 'LpPool', input: [before], output: [value], attribute };
+    nodes.splice(nodes.indexOf(relu) + 1, 0, create(NodeProtoSchema, pool));
+  }
+  return toBinary(ModelProtoSchema, model);
 }
