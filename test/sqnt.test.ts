@@ -96,8 +96,14 @@ describe('packed file', () => {
     assert.notEqual(read.layers.get('stem')!.q, q, 'nothing keeps them');
     const used = { crc32: 0, unpack: 0 };
     const other = readSqnt(bytes, {
-      crc32: (data) => (used.crc32++, crc32(data)),
-      unpack: (packed, bits, into) => (used.unpack++, unpack(packed, bits, into)),
+      crc32: (data) => {
+        used.crc32++;
+        return crc32(data);
+      },
+      unpack: (packed, bits, into) => {
+        used.unpack++;
+        return unpack(packed, bits, into);
+      },
     });
     assert.deepEqual(used, { crc32: 1, unpack: 0 });
     assert.deepEqual(other.layers.get('stem')!.q, q);

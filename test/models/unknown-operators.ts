@@ -33,14 +33,14 @@ const quickGelu = (input: string, output: string): FileNode => ({
   floats: ['alpha'],
 });
 
-/** The tiny convolutional network with a normalization before its third layer and another activation at the end. */
+/** The tiny convolutional network with a pool of single values before its third layer and another activation at the end. */
 export function convolutionalModel(): Uint8Array {
   return tinyModel(({ nodes }) => ({
     domains: new Map([['com.microsoft', 1]]),
     nodes: nodes.flatMap((given) => {
       if (given.name === 'conv3')
         return [
-          node('LpNormalization', ['e'], 'normal', { axis: 1, p: 2 }),
+          node('LpPool', ['e'], 'normal', { kernel_shape: [1, 1] }),
           { ...given, inputs: ['normal', ...given.inputs.slice(1)] },
         ];
       return given.name === 'i' ? [quickGelu('h', 'i')] : [given];
@@ -82,7 +82,7 @@ export function transformerModel(): Uint8Array {
       node('Conv', ['image', 'patch.w', 'patch.b'], 'patches', { kernel_shape: [2, 2], strides: [2, 2] }),
       node('Reshape', ['patches', 'sequence'], 'columns'),
       node('Transpose', ['columns'], 'tokens', { perm: [0, 2, 1] }),
-      node('LpNormalization', ['tokens'], 'normal', { axis: -1, p: 2 }),
+      node('LpPool', ['tokens'], 'normal', { kernel_shape: [1] }),
       ...linear('query', 'normal', 'q'),
       ...linear('key', 'normal', 'k'),
       ...linear('value', 'normal', 'v'),
