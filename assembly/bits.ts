@@ -21,14 +21,19 @@ function bitAddress(bits: i32, index: i32, bit: i32): i32 {
   return (stream / spare) * 16 + 16 - spare + (stream % spare);
 }
 
+/** Elements of the eight lanes at once. */
 function encodeBlock(from: usize, bits: i32, to: usize): void {
   memory.fill(to, 0, <usize>bits << 4);
-  for (let i = 0; i < <i32>BLOCK; i++) {
-    const value = <i32>load<i8>(from + i) + (1 << (bits - 1));
+  const half: i32 = 1 << (bits - 1);
+  const least = i16x8.splat(<i16>half);
+  const one = i16x8.splat(1);
+  for (let index = 0; index < <i32>(BLOCK >> 3); index++) {
+    const values = i16x8.add(v128.load_ext<i8>(from + (<usize>index << 3)), least);
     for (let bit = 0; bit < bits; bit++) {
-      const address = bitAddress(bits, i >> 3, bit);
-      const at = to + ((address >> 4) << 4) + ((i & 7) << 1);
-      store<u16>(at, load<u16>(at) | (((value >> bit) & 1) << (address & 15)));
+      const address = bitAddress(bits, index, bit);
+      const at = to + <usize>((address >> 4) << 4);
+      const moved = i16x8.shl(v128.and(i16x8.shr_u(values, bit), one), address & 15);
+      v128.store(at, v128.or(v128.load(at), moved));
     }
   }
 }

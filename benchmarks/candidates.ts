@@ -178,7 +178,7 @@ async function search(pair: Pair): Promise<Search> {
       calibration: pair.calibration,
       evaluate: pair.evaluate,
       preprocessing: pair.preprocessing,
-      targets: ['bits=4'],
+      maxDrop: 1,
       samples: 64,
       evaluations: Number(flags.evaluations),
       threads,
