@@ -64,7 +64,9 @@ function text(result: Omit<QuantizeResult, 'artefacts'>): string {
       ...result.binding.slice(0, 5).map(({ layer, reason }) => `binding  ${layer}: ${reason}`),
       `search   ${result.strategy}, ${result.evaluations} evaluations, ${duration(seconds.total)} on ${ranOn(result)}`,
       ...(files
-        ? [`files    ${files.model}`, `         ${files.allocation}`, `         ${files.report}`]
+        ? [files.model, files.sqnt, files.allocation, files.report]
+            .filter((file) => file !== null)
+            .map((file, i) => `${i === 0 ? 'files' : ''.padEnd(5)}    ${file}`)
         : []),
     ].join('\n'),
     '',
