@@ -102,31 +102,17 @@ inline int64_t lookup_by_permuting(const uint8_t*, int64_t, const uint8_t*, uint
 inline bool has_vbmi() { return false; }
 #endif
 
-/** As far as whole vectors reach: out[i] = table[a[i]]; returns how many were done. out may be a. */
+/** Sixteen bytes in every part of 128 bits. */
+inline VB vb_sixteen(const uint8_t* p) {
+  return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+/** Bytes of the table by the low four bits of each place of its part; zeros for negative places. */
+inline VB vb_shuffle(VB table, VB at) { return _mm512_shuffle_epi8(table, at); }
+/** a - b of signed bytes, never above a. */
+inline VB vb_lower(VB a, VB b) { return _mm512_subs_epi8(a, b); }
+#include "tables-inl.h"
 inline int64_t lookup_vectors(const uint8_t* a, int64_t n, const uint8_t* table, uint8_t* out) {
-  constexpr int TABLES = 16, SIZE = 16;  // pshufb finds 16 bytes, and zeros for negative places
-  if (has_vbmi()) return lookup_by_permuting(a, n, table, out);
-  if (n < 8 * WB) return 0;  // building them takes longer
-  VB tables[TABLES];
-  for (int i = 0; i < TABLES; i++)
-    tables[i] = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table + i * SIZE)));
-  // Places fall by 16 from table to table, so tables 0 to j are found at place 16 * j + k: they hold differences.
-  for (int i = TABLES - 1; i > 0; i--)
-    if (i != TABLES / 2) tables[i] = vb_xor(tables[i], tables[i - 1]);
-  const VB size = vb_set(SIZE);
-  int64_t done = 0;
-  for (; done + WB <= n; done += WB) {
-    VB low = vb_load(a + done), high = vb_xor(low, vb_set(0x80)), found = vb_set(0);
-#pragma GCC unroll 8
-    for (int i = 0; i < TABLES / 2; i++) {
-      found = vb_xor(found, _mm512_shuffle_epi8(tables[i], low));
-      found = vb_xor(found, _mm512_shuffle_epi8(tables[i + TABLES / 2], high));
-      low = _mm512_subs_epi8(low, size);
-      high = _mm512_subs_epi8(high, size);
-    }
-    vb_store(out + done, found);
-  }
-  return done;
+  return has_vbmi() ? lookup_by_permuting(a, n, table, out) : lookup_by_shuffles(a, n, table, out);
 }
 
 /** The low bytes of rne(x) for |x| < 2^15, in order; NaN gives 0, the low byte of what its conversion gives. */
