@@ -12,6 +12,7 @@ import {
   writeModel,
 } from '../lib/onnx/index.ts';
 import { floats, modelBytes, node, wave } from './models/build.ts';
+import { refusal } from './support/refusal.ts';
 
 const plain = modelBytes({
   inputs: { x: ['batch', 3, 4, 4] },
@@ -19,17 +20,6 @@ const plain = modelBytes({
   constants: { w: wave([2, 3, 3, 3]), b: floats([2], 1, -1) },
   nodes: [node('Conv', ['x', 'w', 'b'], ['y'], { pads: [1, 1, 1, 1] })],
 });
-
-function refusal(run: () => unknown): SigmaQuantError {
-  try {
-    run();
-  } catch (error) {
-    assert.ok(error instanceof SigmaQuantError, String(error));
-    assert.match(error.message, /^Expected .*\.$/s);
-    return error;
-  }
-  return assert.fail('nothing was refused');
-}
 
 /** The plain model with its weights changed. */
 function altered(change: (model: ReturnType<typeof readModel>) => void): Uint8Array {

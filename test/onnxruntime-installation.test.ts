@@ -2,19 +2,9 @@ import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { SigmaQuantError } from '../lib/errors.ts';
 import { evaluate, quantize } from '../lib/index.ts';
 import { findInstallation, Onnxruntime } from '../lib/onnxruntime/index.ts';
-
-function refusal(run: () => unknown): SigmaQuantError {
-  try {
-    run();
-  } catch (error) {
-    assert.ok(error instanceof SigmaQuantError, String(error));
-    return error;
-  }
-  return assert.fail('nothing was thrown');
-}
+import { refusal } from './support/refusal.ts';
 
 /** A folder with a package of that name that does what `code` says. */
 function fakeInstallation(folder: string, version: string, code = ''): string {

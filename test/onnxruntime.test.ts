@@ -6,7 +6,6 @@ import { fileURLToPath } from 'node:url';
 import { create, toBinary } from '@bufbuild/protobuf';
 import type { Evaluator } from '../lib/engine/index.ts';
 import { compile } from '../lib/engine/index.ts';
-import { SigmaQuantError } from '../lib/errors.ts';
 import { quantizationOf } from '../lib/export/read-back.ts';
 import { type Graph, importGraph, layers, type Tensor, unsupportedNodes } from '../lib/graph/index.ts';
 import { evaluate, fromIterable, openDataset, type QuantizeOptions, quantize } from '../lib/index.ts';
@@ -29,6 +28,7 @@ import {
 import { node as made, modelBytes, wave } from './models/build.ts';
 import { convolutionalModel, transformerModel, withPools } from './models/unknown-operators.ts';
 import { imageBytes, SAMPLE, tinyModel, writeImages } from './support/network.ts';
+import { refusal } from './support/refusal.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const testbed = join(root, '../shared/testbed');
@@ -43,16 +43,6 @@ function installation(): Installation | null {
   }
 }
 const found = installation();
-
-function refusal(run: () => unknown): SigmaQuantError {
-  try {
-    run();
-  } catch (error) {
-    assert.ok(error instanceof SigmaQuantError, String(error));
-    return error;
-  }
-  return assert.fail('nothing was thrown');
-}
 
 describe('executor onnxruntime: networks', () => {
   let runtime: Onnxruntime;

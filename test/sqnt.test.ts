@@ -18,6 +18,7 @@ import { availableKernels, one } from './engine/support.ts';
 import { everything, ORIGIN, plainQuantization, randomImage, sampleNetwork } from './sqnt/models.ts';
 import { mutations, readOrRefuse } from './sqnt/mutations.ts';
 import { repaired } from './sqnt/repair.ts';
+import { refusal } from './support/refusal.ts';
 
 const models = new URL('../../shared/testbed/models/', import.meta.url);
 const NETWORKS = [
@@ -34,16 +35,6 @@ const allowed = (bytes: number) => bytes + Math.max(0.03 * bytes, 4000);
 const available = await availableKernels();
 /** The fastest: native where it was built. */
 const kernels = available.find(({ backend }) => backend === 'native') ?? available[0];
-
-function refusal(run: () => unknown): SigmaQuantError {
-  try {
-    run();
-  } catch (error) {
-    assert.ok(error instanceof SigmaQuantError, String((error as Error).stack));
-    return error;
-  }
-  assert.fail('Expected an error but received none.');
-}
 
 describe('packed integers', () => {
   it('lie as the kernels pack them, at every width and length', () => {

@@ -136,7 +136,7 @@ function outputsOf(graph: Inferred, node: Node, inputs: readonly (Known | null)[
   } catch (cause) {
     if (cause instanceof SigmaQuantError && cause.code === 'MALFORMED_MODEL') throw cause;
     return malformed(
-      `Expected inputs and attributes that fit for node ${name} (${op}) but received others: ${(cause as Error).message}`,
+      `Expected inputs and attributes that fit for node ${name} (${op}) but received others (${(cause as Error).message}).`,
       cause,
     );
   }
