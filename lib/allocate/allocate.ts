@@ -7,14 +7,18 @@ export interface LayerWidths {
 /** layer name -> widths */
 export type Widths = ReadonlyMap<string, LayerWidths>;
 
-/** Resources by name (`weightBytes`, `averageBits`; later `energy`, `latency`, ...). */
+/** Resources by name: `weightBytes`, `averageBits`, `activationBytes`, `energy`, ... */
 export type Cost = Readonly<Record<string, number>>;
 
-/** The cost function that allocation needs; `hardware` implements it. Separable resources also per layer. */
+/**
+ * The cost function that allocation needs; `hardware` implements it. A resource is the largest of its parts and a part
+ * is a sum over layers: bytes of weights are one part, the peak of activations has one for every step of the schedule.
+ */
 export interface CostModel {
   cost(widths: Widths): Cost;
-  /** Share of one layer at one width in a resource that is a sum over layers. */
-  layerCost(layer: string, widths: LayerWidths, resource: string): number;
+  parts(resource: string): number;
+  /** Share of one layer in a part of a resource, what belongs to no layer standing with the first. */
+  layerCost(layer: string, widths: LayerWidths, resource: string, part?: number): number;
 }
 
 export interface Ceiling {

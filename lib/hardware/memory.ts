@@ -44,7 +44,7 @@ export function memoryCost(layers: readonly CostedLayer[]): CostModel {
     return Object.fromEntries(Object.keys(parts).map((resource) => [resource, total(resource)]));
   }
 
-  return { cost, layerCost };
+  return { cost, parts: () => 1, layerCost };
 }
 
 /** 4 bytes per weight and per bias, as they stand after folding. */

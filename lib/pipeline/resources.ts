@@ -35,6 +35,7 @@ export function costOf(layers: readonly Layer[], rest: readonly Layer[] = []): C
           value * factor(resource) + (added[resource] ?? 0),
         ]),
       ),
+    parts: model.parts,
     layerCost: (layer, widths, resource) =>
       model.layerCost(layer, widths, resource) * factor(resource) +
       (layer === layers[0].name ? (added[resource] ?? 0) : 0),
