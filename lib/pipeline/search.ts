@@ -21,7 +21,10 @@ export interface Floor {
 }
 
 /** Throws INVALID_ARGUMENT where the floor speaks of another metric than the one that is measured. */
-export function floorOf(options: QuantizeOptions, scorer: Scorer): Floor | null {
+export function floorOf(
+  options: Pick<QuantizeOptions, 'maxDrop' | 'minAccuracy' | 'minSqnr'>,
+  scorer: Scorer,
+): Floor | null {
   const { maxDrop, minAccuracy, minSqnr } = options;
   if (minSqnr !== undefined) return { text: `min-sqnr=${minSqnr}`, maxDrop: 0 };
   if (maxDrop === undefined && minAccuracy === undefined) return null;
