@@ -119,6 +119,10 @@ async function allocationOf(
       cost: finiteCost(allocation.reachable.cost),
       measurement: finiteMeasurement(allocation.reachable.measurement),
     },
+    feasible: allocation.feasible.map(({ cost, measurement }) => ({
+      cost: finiteCost(cost),
+      measurement: finiteMeasurement(measurement),
+    })),
     warnings: warningsOf({ ...outcome, data }),
     cost: finiteCost(allocation.cost),
     floatBytes: outcome.floatBytes,
@@ -134,7 +138,7 @@ async function allocationOf(
     evaluations: allocation.evaluations,
     trace: allocation.trace.map((step) => ({
       phase: step.phase,
-      moves: step.moves.map(({ layer, from, to }) => ({ layer, from, to })),
+      moves: step.moves.map((move) => ({ ...move })),
       reason: step.reason,
       cost: finiteCost(step.cost),
       measurement: finiteMeasurement(step.measurement),

@@ -7,21 +7,15 @@ import type { Layer, Port } from '../graph/graph.ts';
 import { layers as layersOf } from '../graph/index.ts';
 import { createKernels } from '../kernels/index.ts';
 import type { Kernels } from '../kernels/kernels.ts';
-import type { Quantizer } from '../quant/quantizer.ts';
 import { createRecovery } from '../recovery/index.ts';
 import type { Recovery } from '../recovery/recovery.ts';
+import { type Choices, choicesOf } from './choices.ts';
 import { type Clock, createClock } from './clock.ts';
 import { loadMetric, type MetricFunction } from './metric.ts';
 import { type Executable, openExecutable, requireLayers } from './model.ts';
 import { DEFAULTS, type QuantizeOptions } from './options.ts';
-import {
-  chooseQuantizers,
-  inputScales,
-  type LayerChoice,
-  layerChoices,
-  quantizable,
-} from './quantization.ts';
-import { costOf, parseCeilings, problemLayers, recoveryOf, strategyOf } from './resources.ts';
+import { createQuantizers, inputChoices, type Quantizers, quantizable } from './quantization.ts';
+import { costOf, goalOf, parseCeilings, problemLayers, recoveryOf, strategyOf } from './resources.ts';
 import type { AccuracyResult, Seconds } from './result.ts';
 import { assignRoles, type Roles, type Samples, sampleInput } from './samples.ts';
 import { batchSize, createScorer, type Scorer } from './scoring.ts';
@@ -41,7 +35,7 @@ interface Job extends Executable {
   layers: Layer[];
   /** Those that stay in float. */
   floatLayers: Layer[];
-  choices: LayerChoice[];
+  choices: Choices;
   roles: Roles;
   metric: MetricFunction | null;
   batch: number;
@@ -50,7 +44,7 @@ interface Job extends Executable {
 /** What a study is asked for: ceilings, a floor, and who chooses. */
 export type Ask = Pick<
   QuantizeOptions,
-  'targets' | 'maxDrop' | 'minAccuracy' | 'minSqnr' | 'strategy' | 'evaluations'
+  'targets' | 'maxDrop' | 'minAccuracy' | 'minSqnr' | 'strategy' | 'evaluations' | 'minimize'
 >;
 
 /** What came of an ask. */
@@ -102,7 +96,7 @@ async function prepare(options: QuantizeOptions, opened: Executable, clock: Cloc
   const allLayers = layersOf(graph);
   const layers = quantizable(graph, allLayers);
   requireLayers(model.name, layers);
-  const choices = layerChoices(layers, options);
+  const choices = choicesOf(graph, layers, options);
   parseCeilings(options.targets, allLayers);
   const metric = options.metric === undefined ? null : await loadMetric(options.metric);
   const roles = await assignRoles(options, input);
@@ -134,21 +128,22 @@ async function study(job: Job): Promise<Study> {
   const float = compile(graph, kernels);
   const calibration = await clock.time('calibrate', () => calibrateJob(job));
   const method = options.ranges ?? DEFAULTS.ranges;
-  const quantizers = chooseQuantizers(graph, layers, choices, calibration, method);
+  const quantizers = createQuantizers(graph, layers, calibration, method);
   const scorer = await clock.time('evaluate', () => scorerFor(job, float, job.roles.validation));
   floorOf(options, scorer);
   const recovery = timedRecovery(job, calibration, quantizers);
-  const profiles = await clock.time('profile', () => profileJob(job, recovery));
-  const candidate = await createCandidate(
+  const profiles = await clock.time('profile', () => profileJob(job, quantizers, recovery));
+  const { signal } = job.work;
+  const candidate = await createCandidate({
     layers,
     quantizers,
     recovery,
     scorer,
-    widest(choices),
-    (quantization) => compile(graph, kernels, { quantization }),
-    Math.min(options.cacheBytes ?? DEFAULTS.cacheBytes, job.cacheBytes),
-    job.work.signal,
-  );
+    first: widest(choices),
+    compile: (quantization) => compile(graph, kernels, { quantization }),
+    cacheBytes: Math.min(options.cacheBytes ?? DEFAULTS.cacheBytes, job.cacheBytes),
+    ...(signal ? { signal } : {}),
+  });
   const cost = costOf(layers, floatLayers);
   return {
     ...job,
@@ -188,15 +183,21 @@ function scorerFor(job: Job, float: Evaluator, samples: Samples): Promise<Scorer
 }
 
 function timedRecovery(
-  { layers, kernels, graph, options, clock }: Job,
+  { layers, kernels, choices, options, clock }: Job,
   calibration: Calibration,
-  quantizers: ReadonlyMap<string, Quantizer>,
+  quantizers: Quantizers,
 ): Recovery {
   const name = recoveryOf(options.recovery);
   const recovery = createRecovery(name, {
     layers,
     calibration,
-    inputScales: inputScales(graph, layers, quantizers),
+    // The smallest: a weight's scale is bounded by the finest grid that its bias may have to stand on.
+    inputScales: new Map(
+      choices.layers.map(({ name, activations }) => [
+        name,
+        quantizers.of(quantizers.owners.get(name)!, activations.at(-1)!).scale,
+      ]),
+    ),
     kernels,
   });
   return {
@@ -210,33 +211,43 @@ function timedRecovery(
 
 function profileJob(
   { graph, layers, kernels, roles, choices, options, batch, work, compile }: Job,
+  quantizers: Quantizers,
   recovery: Recovery,
 ) {
-  const widths = [...new Set(choices.flatMap(({ bits }) => bits))].sort((a, b) => a - b);
+  const widths = [...new Set(choices.layers.flatMap(({ bits }) => bits))].sort((a, b) => a - b);
+  const inputs = inputChoices(quantizers, choices.layers);
+  const probes = options.strategy === 'hessian' ? DEFAULTS.probes : 0;
+  const runs = widths.length + probes + (inputs[0]?.quantizers.size ?? 0);
   return profile(graph, layers, kernels, roles.calibration.dataset, recovery.quantize, {
     ...work,
     compile,
     widths,
-    samples: Math.min(options.samples ?? DEFAULTS.samples, profileSamples(layers, widths.length)),
+    inputs,
+    probes,
+    seed: options.seed ?? DEFAULTS.seed,
+    samples: Math.min(options.samples ?? DEFAULTS.samples, profileSamples(layers, runs)),
     batch,
   });
 }
 
 /**
- * As many samples as the budget of multiply-accumulates pays for: for each sample, every layer at every width runs
- * what comes after it.
+ * As many samples as the budget of multiply-accumulates pays for: for each sample, every layer runs what comes
+ * after it so many times.
  */
-function profileSamples(layers: readonly Layer[], widths: number): number {
+function profileSamples(layers: readonly Layer[], runs: number): number {
   let after = 0;
   let perSample = 0;
-  for (const { macs } of layers.toReversed()) perSample += widths * (after += macs);
+  for (const { macs } of layers.toReversed()) perSample += runs * (after += macs);
   const { least, most, macs } = DEFAULTS.profile;
   return Math.max(least, Math.min(most, Math.floor(macs / Math.max(1, perSample))));
 }
 
-function widest(choices: readonly LayerChoice[]): Widths {
+function widest({ layers }: Choices): Widths {
   return new Map(
-    choices.map(({ name, bits, activations }) => [name, { weights: bits.at(-1)!, activations }]),
+    layers.map(({ name, bits, activations }) => [
+      name,
+      { weights: bits.at(-1)!, activations: activations.at(-1)! },
+    ]),
   );
 }
 
@@ -261,8 +272,11 @@ async function answer({ job, profiles, scorer, candidate, cost }: Measured, ask:
     const chosen = await strategies[strategy]({
       ...work,
       layers: problemLayers(profiles, choices),
+      ties: choices.ties,
       cost,
       ceilings,
+      goal: goalOf(ask.minimize, cost, widest(choices)),
+      seed: job.options.seed ?? DEFAULTS.seed,
       maxDrop: floor?.maxDrop ?? null,
       evaluate: async (widths) =>
         measurementOf(scorer, await evaluateOn(job, candidate, widths), ask.minSqnr),
