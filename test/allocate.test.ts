@@ -199,7 +199,14 @@ describe('surrogate', () => {
 
 describe('strategies', () => {
   it('are found by name', () => {
-    assert.deepEqual(Object.keys(strategies).sort(), ['sensitivity', 'sigma', 'uniform']);
+    assert.deepEqual(Object.keys(strategies).sort(), [
+      'greedy',
+      'hessian',
+      'random',
+      'sensitivity',
+      'sigma',
+      'uniform',
+    ]);
     assert.ok(strategies[defaultStrategy] && strategies[planStrategy]);
   });
 

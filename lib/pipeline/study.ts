@@ -26,7 +26,7 @@ type Stage = (typeof STAGES)[number];
 
 /** Everything that is decided or opened before the long work. */
 interface Job extends Executable {
-  options: QuantizeOptions;
+  options: StudyOptions;
   work: WorkOptions;
   clock: Clock<Stage>;
   kernels: Kernels;
@@ -57,6 +57,11 @@ export interface Answer {
   validation: AccuracyResult;
 }
 
+export interface StudyOptions extends QuantizeOptions {
+  /** All strategies that will be asked, where it is not only that of the options: what they go by is measured. */
+  strategies?: readonly string[];
+}
+
 /** A network measured once, of which any number of targets can be asked. */
 export interface Study extends Job {
   float: Evaluator;
@@ -75,7 +80,7 @@ export interface Study extends Job {
  * Opens and measures a network, lends it to `use`, and frees everything. The ask of the options is checked before the
  * long work. Rejects as `quantize` does.
  */
-export async function withStudy<T>(options: QuantizeOptions, use: (study: Study) => Promise<T>): Promise<T> {
+export async function withStudy<T>(options: StudyOptions, use: (study: Study) => Promise<T>): Promise<T> {
   const clock = createClock<Stage>(STAGES);
   strategyOf(options.strategy);
   const opened = await openExecutable(options);
@@ -89,7 +94,7 @@ export async function withStudy<T>(options: QuantizeOptions, use: (study: Study)
   }
 }
 
-async function prepare(options: QuantizeOptions, opened: Executable, clock: Clock<Stage>): Promise<Job> {
+async function prepare(options: StudyOptions, opened: Executable, clock: Clock<Stage>): Promise<Job> {
   const { model, graph } = opened;
   requireLayers(model.name, model.layers);
   const input = sampleInput(model.graph);
@@ -216,7 +221,8 @@ function profileJob(
 ) {
   const widths = [...new Set(choices.layers.flatMap(({ bits }) => bits))].sort((a, b) => a - b);
   const inputs = inputChoices(quantizers, choices.layers);
-  const probes = options.strategy === 'hessian' ? DEFAULTS.probes : 0;
+  const curved = [options.strategy, ...(options.strategies ?? [])].includes('hessian');
+  const probes = curved ? DEFAULTS.probes : 0;
   const runs = widths.length + probes + (inputs[0]?.quantizers.size ?? 0);
   return profile(graph, layers, kernels, roles.calibration.dataset, recovery.quantize, {
     ...work,
