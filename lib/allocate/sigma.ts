@@ -39,8 +39,15 @@ async function refineAll(search: Search, start: Candidate): Promise<void> {
   const { problem, candidates } = search;
   const both = search.ceilings.length > 0 && problem.maxDrop !== null && problem.evaluate;
   await refine(search, start, both ? Math.floor(search.left() * FLOOR_SHARE) : 0);
-  const held = candidates.some(({ measurement }) => holds(problem, measurement));
-  if (both && !held) await refine({ ...search, ceilings: [] }, smallestBy(candidates, search.loss)!);
+  const anyHeld = () => candidates.some(({ measurement }) => holds(problem, measurement));
+  if (anyHeld()) return;
+  if (both) await refine({ ...search, ceilings: [] }, smallestBy(candidates, search.loss)!);
+  if (anyHeld() || problem.maxDrop === null) return;
+  // ours: where raising layer by layer gave up, the widest plan is where lowering them can begin.
+  const widest = await search.measure(search.widest);
+  if (widest === null) return;
+  search.note('clusters', null, widest, 'no plan above the floor was found: from the widest down', true);
+  await refine({ ...search, ceilings: [] }, widest);
 }
 
 /** Phase 1. The plan nearest to all targets, measured; null where the budget did not allow one. */
