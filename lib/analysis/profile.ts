@@ -16,6 +16,21 @@ const CACHE_CEILING = 2 ** 30;
 /** Multiply-adds of one run, so that it ends within the 200 ms that an abort may take. */
 const WORK_PER_RUN = 1.5e9;
 
+/** What the profile knows after some batches: enough to go on with the next one, to the same numbers. */
+export interface ProfileState {
+  batches: number;
+  samples: number;
+  /** By layer, width and output: sums of divergence and of weight. */
+  sums: Float64Array;
+}
+
+/** Where a profile begins, and who is told after every batch. */
+export interface ProfileCheckpoint {
+  /** Null for the beginning. */
+  from: ProfileState | null;
+  save(state: ProfileState): Promise<void>;
+}
+
 export interface ProfileOptions extends RunningOptions {
   /** Widths to measure. */
   widths: readonly number[];
@@ -25,6 +40,7 @@ export interface ProfileOptions extends RunningOptions {
   batch: number;
   /** Bytes of cached activations at most. */
   cacheBytes?: number;
+  checkpoint?: ProfileCheckpoint;
 }
 
 /** Integers of a layer at a width, as a recovery makes them. */
@@ -43,7 +59,7 @@ export async function profile(
   quantize: QuantizeLayer,
   options: ProfileOptions,
 ): Promise<LayerProfile[]> {
-  const { widths, signal } = options;
+  const { widths, signal, checkpoint } = options;
   const kinds = outputKinds(graph);
   const sums = layers.map(() => new Map(widths.map((bits) => [bits, new OutputDivergence(kinds)])));
   const cuts = layers.map((layer) => liveBefore(graph, layer));
@@ -54,9 +70,14 @@ export async function profile(
   const executor = (options.compile ?? compile)(graph, kernels);
   try {
     const batch = await batchSize(executor, layers, data, fetches, options);
-    let done = 0;
+    const tallies = sums.flatMap((byWidth) => [...byWidth.values()]);
+    const begun = resumed(tallies, checkpoint?.from ?? null);
+    let [batches, samples] = [0, 0];
+    let done = begun.samples;
     const run = repeatedRun(executor, fetches);
     for await (const fed of feedBatches(graph, data, { ...options, batch })) {
+      samples += fed.count;
+      if (++batches <= begun.batches) continue;
       const cached = new Map<string, Tensor>([...fed.feeds, ...run(fed)]);
       for (const [i, layer] of layers.entries()) {
         const prefix = new Map(cuts[i].map((name) => [name, cached.get(name)!]));
@@ -70,6 +91,8 @@ export async function profile(
         done += fed.count / layers.length;
         options.onProgress?.('profile', done, Math.min(options.samples, data.size ?? options.samples));
       }
+      const state = Float64Array.from(tallies.flatMap((tally) => tally.sums));
+      await checkpoint?.save({ batches, samples, sums: state });
     }
   } finally {
     executor.dispose();
@@ -79,6 +102,17 @@ export async function profile(
     ...layerFacts,
     outputDivergence: Object.fromEntries(widths.map((bits) => [bits, sums[i].get(bits)!.mean])),
   }));
+}
+
+/** Gives the tallies what they had, and says how much of the work that was. */
+function resumed(
+  tallies: readonly OutputDivergence[],
+  from: ProfileState | null,
+): Pick<ProfileState, 'batches' | 'samples'> {
+  if (from === null) return { batches: 0, samples: 0 };
+  const each = from.sums.length / tallies.length;
+  for (const [i, tally] of tallies.entries()) tally.restore(from.sums.subarray(i * each, (i + 1) * each));
+  return from;
 }
 
 /** Gives a layer of the float network the weights that its integers stand for. */

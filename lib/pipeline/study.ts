@@ -1,15 +1,15 @@
 import type { Allocation, Ceiling, CostModel, Widths } from '../allocate/allocate.ts';
 import { strategies } from '../allocate/index.ts';
 import type { Calibration, LayerProfile, WorkOptions } from '../analysis/analysis.ts';
-import { calibrate, profile } from '../analysis/index.ts';
+import { calibrate, type ProfileCheckpoint, profile } from '../analysis/index.ts';
 import type { Evaluator } from '../engine/engine.ts';
 import type { Layer, Port } from '../graph/graph.ts';
 import { layers as layersOf } from '../graph/index.ts';
 import { createKernels } from '../kernels/index.ts';
 import type { Kernels } from '../kernels/kernels.ts';
-import type { Quantizer } from '../quant/quantizer.ts';
 import { createRecovery } from '../recovery/index.ts';
 import type { Recovery } from '../recovery/recovery.ts';
+import { openCache, type Ranges, type StudyCache } from './cache.ts';
 import { type Clock, createClock } from './clock.ts';
 import { loadMetric, type MetricFunction } from './metric.ts';
 import { type Executable, openExecutable, requireLayers } from './model.ts';
@@ -66,7 +66,8 @@ export interface Answer {
 /** A network measured once, of which any number of targets can be asked. */
 export interface Study extends Job {
   float: Evaluator;
-  calibration: Calibration;
+  ranges: Ranges;
+  cache: StudyCache;
   profiles: readonly LayerProfile[];
   cost: CostModel;
   /** The quantized network, as the last answer left it. */
@@ -132,16 +133,26 @@ async function prepare(options: QuantizeOptions, opened: Executable, clock: Cloc
 async function study(job: Job): Promise<Study> {
   const { graph, kernels, options, clock, layers, floatLayers, choices, compile } = job;
   const float = compile(graph, kernels);
-  const calibration = await clock.time('calibrate', () => calibrateJob(job));
-  const method = options.ranges ?? DEFAULTS.ranges;
-  const quantizers = chooseQuantizers(graph, layers, choices, calibration, method);
+  const cache = await openCache(job);
+  // Before anything is kept: labels that the network cannot have end the run without a trace.
   const scorer = await clock.time('evaluate', () => scorerFor(job, float, job.roles.validation));
   floorOf(options, scorer);
-  const recovery = timedRecovery(job, calibration, quantizers);
-  const profiles = await clock.time('profile', () => profileJob(job, recovery));
-  const candidate = await createCandidate(
+  const calibration = once(() => clock.time('calibrate', () => calibrateJob(job)));
+  const ranges = await cache.ranges(async () => {
+    const statistics = await calibration();
+    const method = options.ranges ?? DEFAULTS.ranges;
+    return {
+      samples: statistics.samples,
+      quantizers: chooseQuantizers(graph, layers, choices, statistics, method),
+    };
+  });
+  const recovery = cache.recovery(recoveryWhenNeeded(job, calibration, ranges));
+  const profiles = await clock.time('profile', () =>
+    cache.profile((checkpoint) => profileJob(job, recovery, checkpoint)),
+  );
+  const uncached = await createCandidate(
     layers,
-    quantizers,
+    ranges.quantizers,
     recovery,
     scorer,
     widest(choices),
@@ -149,11 +160,13 @@ async function study(job: Job): Promise<Study> {
     Math.min(options.cacheBytes ?? DEFAULTS.cacheBytes, job.cacheBytes),
     job.work.signal,
   );
+  const candidate = await cache.candidate(uncached, scorer.metric);
   const cost = costOf(layers, floatLayers);
   return {
     ...job,
     float,
-    calibration,
+    ranges,
+    cache,
     profiles,
     cost,
     candidate,
@@ -187,30 +200,47 @@ function scorerFor(job: Job, float: Evaluator, samples: Samples): Promise<Scorer
   });
 }
 
-function timedRecovery(
+/** A recovery that calibrates for the first integers that nobody has kept. */
+function recoveryWhenNeeded(
   { layers, kernels, graph, options, clock }: Job,
-  calibration: Calibration,
-  quantizers: ReadonlyMap<string, Quantizer>,
+  calibration: () => Promise<Calibration>,
+  { quantizers }: Ranges,
 ): Recovery {
   const name = recoveryOf(options.recovery);
-  const recovery = createRecovery(name, {
-    layers,
-    calibration,
-    inputScales: inputScales(graph, layers, quantizers),
-    kernels,
-  });
+  let made = 0;
+  const create = once(async () =>
+    createRecovery(name, {
+      layers,
+      calibration: await calibration(),
+      inputScales: inputScales(graph, layers, quantizers),
+      kernels,
+    }),
+  );
   return {
-    name: recovery.name,
-    quantize: (layer, bits, signal) => clock.time('recover', () => recovery.quantize(layer, bits, signal)),
+    name,
+    quantize: async (layer, bits, signal) => {
+      const recovery = await create();
+      return clock.time('recover', async () => {
+        const integers = await recovery.quantize(layer, bits, signal);
+        made = recovery.cached;
+        return integers;
+      });
+    },
     get cached() {
-      return recovery.cached;
+      return made;
     },
   };
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => (made ??= make());
 }
 
 function profileJob(
   { graph, layers, kernels, roles, choices, options, batch, work, compile }: Job,
   recovery: Recovery,
+  checkpoint: ProfileCheckpoint,
 ) {
   const widths = [...new Set(choices.flatMap(({ bits }) => bits))].sort((a, b) => a - b);
   return profile(graph, layers, kernels, roles.calibration.dataset, recovery.quantize, {
@@ -219,6 +249,7 @@ function profileJob(
     widths,
     samples: Math.min(options.samples ?? DEFAULTS.samples, profileSamples(layers, widths.length)),
     batch,
+    checkpoint,
   });
 }
 
