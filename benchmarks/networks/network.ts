@@ -7,7 +7,7 @@ import type { Graph, Layer } from '../../lib/graph/graph.ts';
 import { importGraph, layers as layersOf, toChannelsLast } from '../../lib/graph/index.ts';
 import { createKernels, type Kernels } from '../../lib/kernels/index.ts';
 import { sha256 } from '../../lib/pipeline/model.ts';
-import { createQuantizers } from '../../lib/pipeline/quantization.ts';
+import { chooseRanges, createQuantizers } from '../../lib/pipeline/quantization.ts';
 import { toolVersion } from '../../lib/pipeline/version.ts';
 import type { Quantization, QuantizedLayer } from '../../lib/quant/quantizer.ts';
 import type { RangeStatistics } from '../../lib/quant/ranges.ts';
@@ -61,7 +61,11 @@ export async function openNetwork(pair: Pair): Promise<Network> {
     statistics: new Map<string, RangeStatistics>([...calibration.values, ...outputs]),
     async quantization(allocation, activationBits = 8) {
       const widths = widthsOf(pair.name, allocation, layers);
-      const quantizers = createQuantizers(graph, layers, calibration, 'mse');
+      const quantizers = createQuantizers(
+        graph,
+        layers,
+        chooseRanges(graph, calibration, 'mse', [activationBits]),
+      );
       const activations = quantizers.at(
         new Map(
           layers.map(({ name }) => [name, { weights: widths.get(name)!, activations: activationBits }]),

@@ -11,6 +11,6 @@ export type { InputChoice, QuantizeLayer } from './experiments.ts';
 export { OutputDivergence, type OutputKind, outputKinds } from './outputs.ts';
 export { createPace, type Pace, pause } from './pace.ts';
 export { type Pairing, pairValues, type QuantizedNetwork } from './pairing.ts';
-export { type ProfileOptions, profile } from './profile.ts';
+export { type ProfileCheckpoint, type ProfileOptions, type ProfileState, profile } from './profile.ts';
 export { SuffixRuns } from './suffix-runs.ts';
 export { weightProfile } from './weight-profile.ts';

@@ -7,7 +7,7 @@ import type { LayerProfile, RunningOptions } from './analysis.ts';
 import { curvatureLosses, perturbed } from './curvature.ts';
 import { type Experiment, type InputChoice, inputAt, type QuantizeLayer, weightsAt } from './experiments.ts';
 import { feedBatches, repeatedRun } from './feeds.ts';
-import { outputKinds } from './outputs.ts';
+import { type OutputDivergence, outputKinds } from './outputs.ts';
 import { pause } from './pace.ts';
 import { weightProfile } from './weight-profile.ts';
 
@@ -15,6 +15,21 @@ import { weightProfile } from './weight-profile.ts';
 const CACHE_CEILING = 2 ** 30;
 /** Multiply-adds of one run, so that it ends within the 200 ms that an abort may take. */
 const WORK_PER_RUN = 1.5e9;
+
+/** What the profile knows after some batches: enough to go on with the next one, to the same numbers. */
+export interface ProfileState {
+  batches: number;
+  samples: number;
+  /** By experiment and output: sums of divergence and of weight. */
+  sums: Float64Array;
+}
+
+/** Where a profile begins, and who is told after every batch. */
+export interface ProfileCheckpoint {
+  /** Null for the beginning. */
+  from: ProfileState | null;
+  save(state: ProfileState): Promise<void>;
+}
 
 export interface ProfileOptions extends RunningOptions {
   /** Widths to measure. */
@@ -31,6 +46,7 @@ export interface ProfileOptions extends RunningOptions {
   batch: number;
   /** Bytes of cached activations at most. */
   cacheBytes?: number;
+  checkpoint?: ProfileCheckpoint;
 }
 
 /**
@@ -94,16 +110,21 @@ async function runAll(
   experiments: readonly Experiment[],
   options: ProfileOptions,
 ): Promise<void> {
-  const { signal } = options;
+  const { signal, checkpoint } = options;
   const outputs = graph.outputs.map(({ name }) => name);
   const cuts = new Set([...experiments.flatMap(({ cut }) => cut), ...outputs]);
   const fetches = [...cuts].filter((name) => !graph.inputs.some((input) => input.name === name));
   const executor = (options.compile ?? compile)(graph, kernels);
   try {
     const batch = await batchSize(executor, layers, data, fetches, options);
-    let done = 0;
+    const tallies = experiments.map(({ divergence }) => divergence);
+    const begun = resumed(tallies, checkpoint?.from ?? null);
+    let [batches, samples] = [0, 0];
+    let done = begun.samples;
     const run = repeatedRun(executor, fetches);
     for await (const fed of feedBatches(graph, data, { ...options, batch })) {
+      samples += fed.count;
+      if (++batches <= begun.batches) continue;
       const cached = new Map<string, Tensor>([...fed.feeds, ...run(fed)]);
       let replaced: string | null = null;
       for (const experiment of experiments) {
@@ -116,10 +137,23 @@ async function runAll(
         options.onProgress?.('profile', done, Math.min(options.samples, data.size ?? options.samples));
       }
       if (replaced !== null) executor.replaceWeights(replaced, null);
+      const state = Float64Array.from(tallies.flatMap((tally) => tally.sums));
+      await checkpoint?.save({ batches, samples, sums: state });
     }
   } finally {
     executor.dispose();
   }
+}
+
+/** Gives the tallies what they had, and says how much of the work that was. */
+function resumed(
+  tallies: readonly OutputDivergence[],
+  from: ProfileState | null,
+): Pick<ProfileState, 'batches' | 'samples'> {
+  if (from === null) return { batches: 0, samples: 0 };
+  const each = from.sums.length / tallies.length;
+  for (const [i, tally] of tallies.entries()) tally.restore(from.sums.subarray(i * each, (i + 1) * each));
+  return from;
 }
 
 /** Samples per batch: as asked for, while caches stay below the ceiling and runs short. */

@@ -10,6 +10,7 @@ const PATHS = new Set([
   'evaluate',
   'metric',
   'out',
+  'cache',
   'allocation',
   'data',
   'svg',

@@ -119,6 +119,8 @@ function quantizeCommand(command: Command): Command {
     .option('--samples <N>', 'calibration samples at most', integer('samples'))
     .option('--evaluations <N>', 'evaluations that the search may spend', integer('evaluations'))
     .addOption(new Option('--opset <N>', 'opset of the exported file: 13 or 21').argParser(integer('opset')))
+    .option('--cache <DIR>', 'folder that a later run goes on from (default: OUT.cache)')
+    .option('--no-cache', 'keep nothing for a later run')
     .option('--out <DIR>', 'folder to write (default: ./NAME.sigmaquant)')
     .option('--force', 'replace an earlier output');
 }

@@ -43,6 +43,8 @@ export interface Outcome {
   ceilings: readonly Ceiling[];
   profiles: readonly LayerProfile[];
   roles: Roles;
+  /** Calibration samples that earlier runs could not read. */
+  unreadable: readonly string[];
   calibrationSamples: number;
   quantization: Quantization;
   floatNodes: readonly string[];

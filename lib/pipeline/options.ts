@@ -78,6 +78,13 @@ export interface QuantizeOptions extends SearchOptions, RunOptions {
   evaluations?: number;
   /** Bytes of activations that evaluations may keep for one another, 0 for none; default 1 GiB. */
   cacheBytes?: number;
+  /**
+   * Folder that keeps what was measured, for a run that is killed and for the next one; shared by any number of runs,
+   * deleted whenever you like. Nothing is kept without it. Results do not depend on it.
+   */
+  cache?: string;
+  /** Told in one sentence what the run goes on without: a cache on a full disk. Default: a warning of Node's. */
+  onWarning?: (sentence: string) => void;
   /** Opset of the exported file, 13 or 21 (default). */
   opset?: number;
   /** Folder to write; nothing is written without it. */

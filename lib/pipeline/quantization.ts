@@ -12,6 +12,35 @@ import { WIDTHS } from './options.ts';
 /** Widths of activations where nothing asks for fewer: the inputs of Add, Concat and pools, say. */
 const OTHER_BITS = 8;
 
+/** How values may be stored, by value and width, and how many samples said so. */
+export interface Ranges {
+  samples: number;
+  quantizers: ReadonlyMap<string, ReadonlyMap<number, Quantizer>>;
+}
+
+/** Every value's quantizer at 8 bits and at each of `widths`. Throws INTERNAL for a value that calibration has not seen. */
+export function chooseRanges(
+  graph: Graph,
+  calibration: Calibration,
+  method: RangeMethod,
+  widths: readonly number[],
+): Ranges {
+  const offered = [...new Set([...widths, OTHER_BITS])].sort((a, b) => a - b);
+  const quantizers = quantizedValues(graph).map(({ value }) => {
+    const statistics = calibration.values.get(value);
+    if (!statistics)
+      throw new SigmaQuantError(
+        'INTERNAL',
+        `Expected statistics of value ${value} but calibration has none.`,
+      );
+    return [
+      value,
+      new Map(offered.map((bits) => [bits, chooseQuantizer(statistics, bits, method)])),
+    ] as const;
+  });
+  return { samples: calibration.samples, quantizers: new Map(quantizers) };
+}
+
 /** Quantizers of the network's values for any widths of the layers' inputs. */
 export interface Quantizers {
   /** By value: as wide as the layers that read it have their input, 8 bits where none does. */
@@ -22,30 +51,9 @@ export interface Quantizers {
   readonly owners: ReadonlyMap<string, string>;
 }
 
-/** Throws INTERNAL for a value that calibration has not seen. */
-export function createQuantizers(
-  graph: Graph,
-  layers: readonly Layer[],
-  calibration: Calibration,
-  method: RangeMethod,
-): Quantizers {
+export function createQuantizers(graph: Graph, layers: readonly Layer[], { quantizers }: Ranges): Quantizers {
   const owners = new Map(layers.map(({ name, input }) => [name, quantizerOf(graph, input)]));
-  const values = quantizedValues(graph).map(({ value }) => value);
-  const chosen = new Map<string, Quantizer>();
-
-  function of(value: string, bits: number): Quantizer {
-    const key = `${bits} ${value}`;
-    const statistics = calibration.values.get(value);
-    if (!statistics)
-      throw new SigmaQuantError(
-        'INTERNAL',
-        `Expected statistics of value ${value} but calibration has none.`,
-      );
-    const quantizer = chosen.get(key) ?? chooseQuantizer(statistics, bits, method);
-    chosen.set(key, quantizer);
-    return quantizer;
-  }
-
+  const of = (value: string, bits: number) => quantizers.get(value)!.get(bits)!;
   return {
     owners,
     of,
@@ -55,7 +63,9 @@ export function createQuantizers(
         const { activations } = widths.get(name)!;
         wanted.set(owner, Math.max(wanted.get(owner) ?? WIDTHS.low, activations));
       }
-      return new Map(values.map((value) => [value, of(value, wanted.get(value) ?? OTHER_BITS)]));
+      return new Map(
+        [...quantizers.keys()].map((value) => [value, of(value, wanted.get(value) ?? OTHER_BITS)]),
+      );
     },
   };
 }

@@ -27,7 +27,8 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeResult
       options: { ...options, strategy: answer.strategy },
       accuracy: await study.judge(),
       floatBytes: floatBytesOf([...study.layers, ...study.floatLayers]),
-      calibrationSamples: study.calibration.samples,
+      calibrationSamples: study.ranges.samples,
+      unreadable: study.cache.unreadable,
       quantization: study.candidate.quantization,
       floatNodes: study.candidate.executor.floatNodes,
       classes: classesOf(study.graph.outputs),
@@ -38,7 +39,7 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeResult
 }
 
 function summarize(
-  { kernels, executor, seconds }: Study,
+  { kernels, executor, seconds, cache }: Study,
   artefacts: Artefacts,
   out: string | undefined,
 ): QuantizeResult {
@@ -73,6 +74,7 @@ function summarize(
     threads: kernels.threads,
     seconds: seconds(),
     evaluations: allocation.evaluations,
+    cached: { ...cache.reused },
     files: out === undefined ? null : outputFiles(out, artefacts.sqnt !== null),
     artefacts,
   };

@@ -1,7 +1,7 @@
 import type { Allocation, Ceiling, CostModel, Widths } from '../allocate/allocate.ts';
 import { strategies } from '../allocate/index.ts';
 import type { Calibration, LayerProfile, WorkOptions } from '../analysis/analysis.ts';
-import { calibrate, profile } from '../analysis/index.ts';
+import { calibrate, type ProfileCheckpoint, profile } from '../analysis/index.ts';
 import type { Evaluator } from '../engine/engine.ts';
 import type { Layer, Port } from '../graph/graph.ts';
 import { layers as layersOf } from '../graph/index.ts';
@@ -9,12 +9,20 @@ import { createKernels } from '../kernels/index.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import { createRecovery } from '../recovery/index.ts';
 import type { Recovery } from '../recovery/recovery.ts';
+import { openCache, type StudyCache } from './cache.ts';
 import { type Choices, choicesOf } from './choices.ts';
 import { type Clock, createClock } from './clock.ts';
 import { loadMetric, type MetricFunction } from './metric.ts';
 import { type Executable, openExecutable, requireLayers } from './model.ts';
 import { DEFAULTS, type QuantizeOptions } from './options.ts';
-import { createQuantizers, inputChoices, type Quantizers, quantizable } from './quantization.ts';
+import {
+  chooseRanges,
+  createQuantizers,
+  inputChoices,
+  type Quantizers,
+  quantizable,
+  type Ranges,
+} from './quantization.ts';
 import { costOf, goalOf, parseCeilings, problemLayers, recoveryOf, strategyOf } from './resources.ts';
 import type { AccuracyResult, Seconds } from './result.ts';
 import { assignRoles, type Roles, type Samples, sampleInput } from './samples.ts';
@@ -65,7 +73,8 @@ export interface StudyOptions extends QuantizeOptions {
 /** A network measured once, of which any number of targets can be asked. */
 export interface Study extends Job {
   float: Evaluator;
-  calibration: Calibration;
+  ranges: Ranges;
+  cache: StudyCache;
   profiles: readonly LayerProfile[];
   cost: CostModel;
   /** The quantized network, as the last answer left it. */
@@ -131,15 +140,23 @@ async function prepare(options: StudyOptions, opened: Executable, clock: Clock<S
 async function study(job: Job): Promise<Study> {
   const { graph, kernels, options, clock, layers, floatLayers, choices, compile } = job;
   const float = compile(graph, kernels);
-  const calibration = await clock.time('calibrate', () => calibrateJob(job));
-  const method = options.ranges ?? DEFAULTS.ranges;
-  const quantizers = createQuantizers(graph, layers, calibration, method);
+  const probes = curved(options) ? DEFAULTS.probes : 0;
+  const cache = await openCache({ ...job, probes });
+  // Before anything is kept: labels that the network cannot have end the run without a trace.
   const scorer = await clock.time('evaluate', () => scorerFor(job, float, job.roles.validation));
   floorOf(options, scorer);
-  const recovery = timedRecovery(job, calibration, quantizers);
-  const profiles = await clock.time('profile', () => profileJob(job, quantizers, recovery));
+  const calibration = once(() => clock.time('calibrate', () => calibrateJob(job)));
+  const ranges = await cache.ranges(async () => {
+    const offered = choices.layers.flatMap(({ activations }) => activations);
+    return chooseRanges(graph, await calibration(), options.ranges ?? DEFAULTS.ranges, offered);
+  });
+  const quantizers = createQuantizers(graph, layers, ranges);
+  const recovery = cache.recovery(recoveryWhenNeeded(job, calibration, quantizers));
+  const profiles = await clock.time('profile', () =>
+    cache.profile((checkpoint) => profileJob(job, quantizers, recovery, probes, checkpoint)),
+  );
   const { signal } = job.work;
-  const candidate = await createCandidate({
+  const uncached = await createCandidate({
     layers,
     quantizers,
     recovery,
@@ -149,11 +166,13 @@ async function study(job: Job): Promise<Study> {
     cacheBytes: Math.min(options.cacheBytes ?? DEFAULTS.cacheBytes, job.cacheBytes),
     ...(signal ? { signal } : {}),
   });
+  const candidate = await cache.candidate(uncached, scorer.metric);
   const cost = costOf(layers, floatLayers);
   return {
     ...job,
     float,
-    calibration,
+    ranges,
+    cache,
     profiles,
     cost,
     candidate,
@@ -187,42 +206,54 @@ function scorerFor(job: Job, float: Evaluator, samples: Samples): Promise<Scorer
   });
 }
 
-function timedRecovery(
+/** A recovery that calibrates for the first integers that nobody has kept. */
+function recoveryWhenNeeded(
   { layers, kernels, choices, options, clock }: Job,
-  calibration: Calibration,
+  calibration: () => Promise<Calibration>,
   quantizers: Quantizers,
 ): Recovery {
   const name = recoveryOf(options.recovery);
-  const recovery = createRecovery(name, {
-    layers,
-    calibration,
-    // The smallest: a weight's scale is bounded by the finest grid that its bias may have to stand on.
-    inputScales: new Map(
-      choices.layers.map(({ name, activations }) => [
-        name,
-        quantizers.of(quantizers.owners.get(name)!, activations.at(-1)!).scale,
-      ]),
-    ),
-    kernels,
-  });
+  let made = 0;
+  // The smallest scales: a weight's scale is bounded by the finest grid that its bias may have to stand on.
+  const inputScales = new Map(
+    choices.layers.map(({ name: layer, activations }) => [
+      layer,
+      quantizers.of(quantizers.owners.get(layer)!, activations.at(-1)!).scale,
+    ]),
+  );
+  const create = once(async () =>
+    createRecovery(name, { layers, calibration: await calibration(), inputScales, kernels }),
+  );
   return {
-    name: recovery.name,
-    quantize: (layer, bits, signal) => clock.time('recover', () => recovery.quantize(layer, bits, signal)),
+    name,
+    quantize: async (layer, bits, signal) => {
+      const recovery = await create();
+      return clock.time('recover', async () => {
+        const integers = await recovery.quantize(layer, bits, signal);
+        made = recovery.cached;
+        return integers;
+      });
+    },
     get cached() {
-      return recovery.cached;
+      return made;
     },
   };
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => (made ??= make());
 }
 
 function profileJob(
   { graph, layers, kernels, roles, choices, options, batch, work, compile }: Job,
   quantizers: Quantizers,
   recovery: Recovery,
+  probes: number,
+  checkpoint: ProfileCheckpoint,
 ) {
   const widths = [...new Set(choices.layers.flatMap(({ bits }) => bits))].sort((a, b) => a - b);
   const inputs = inputChoices(quantizers, choices.layers);
-  const curved = [options.strategy, ...(options.strategies ?? [])].includes('hessian');
-  const probes = curved ? DEFAULTS.probes : 0;
   const runs = widths.length + probes + (inputs[0]?.quantizers.size ?? 0);
   return profile(graph, layers, kernels, roles.calibration.dataset, recovery.quantize, {
     ...work,
@@ -233,7 +264,13 @@ function profileJob(
     seed: options.seed ?? DEFAULTS.seed,
     samples: Math.min(options.samples ?? DEFAULTS.samples, profileSamples(layers, runs)),
     batch,
+    checkpoint,
   });
+}
+
+/** Whether a strategy will go by the curvature. */
+function curved({ strategy, strategies: others = [] }: StudyOptions): boolean {
+  return [strategy, ...others].includes('hessian');
 }
 
 /**
