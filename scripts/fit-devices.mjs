@@ -3,7 +3,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { serializeDevice } from '../lib/hardware/device.ts';
 import { clipOfLeastError, digitsOfCounts, gaussianCounts, laplacianCounts } from '../lib/hardware/digits.ts';
-import { featuresOf } from '../lib/hardware/features.ts';
+import { featuresOf, linear } from '../lib/hardware/features.ts';
+import { fitTerms } from '../lib/hardware/least-squares.ts';
 
 /** Largest weight of the measured stimuli: in standard deviations, and in scales of the Laplacian. */
 const GAUSSIAN_PEAK = 4.31;
@@ -150,26 +151,9 @@ function pointsOf(rows, { design }, activations) {
           features.digits = row[`cycles_per_mac${suffix}`];
           features.setDigits = features.digits - (1 - features.nonZero);
         }
-        return [{ bits: row.wbits, stimulus: suffix.slice(1) || 'gmax', energy, features }];
+        return [{ bits: row.wbits, stimulus: suffix.slice(1) || 'gmax', value: energy, features }];
       }),
     );
-}
-
-/** Least squares of relative errors with coefficients that are not negative, by coordinate descent. */
-function leastSquares(points, names) {
-  const columns = names.map((name) => points.map(({ features, energy }) => features[name] / energy));
-  const terms = names.map(() => 0);
-  const rest = points.map(() => 1);
-  for (let round = 0; round < 20_000; round++)
-    columns.forEach((column, i) => {
-      const dot = column.reduce((sum, x, k) => sum + x * rest[k], 0);
-      const next = Math.max(0, terms[i] + dot / column.reduce((sum, x) => sum + x * x, 0));
-      column.forEach((x, k) => {
-        rest[k] -= (next - terms[i]) * x;
-      });
-      terms[i] = next;
-    });
-  return rounded(Object.fromEntries(names.map((name, i) => [name, terms[i]])));
 }
 
 /**
@@ -181,7 +165,7 @@ function scaled(points, wide) {
     const [{ predicted }] = errorsOf([point], wide);
     return { ...point, features: { one: 1, wide: predicted } };
   });
-  const { one = 0, wide: share } = leastSquares(widened, ['one', 'wide']);
+  const { one = 0, wide: share } = fitTerms(widened, ['one', 'wide']);
   const terms = Object.fromEntries(Object.entries(wide).map(([name, cost]) => [name, share * cost]));
   terms.one = (terms.one ?? 0) + one;
   return rounded(terms);
@@ -193,9 +177,9 @@ const rounded = (terms) =>
   );
 
 function errorsOf(points, terms) {
-  return points.map(({ bits, stimulus, energy, features }) => {
-    const predicted = Object.entries(terms).reduce((sum, [name, cost]) => sum + cost * features[name], 0);
-    return { bits, stimulus, energy, predicted, error: predicted / energy - 1 };
+  return points.map(({ bits, stimulus, value, features }) => {
+    const predicted = linear(terms, features);
+    return { bits, stimulus, value, predicted, error: predicted / value - 1 };
   });
 }
 
@@ -210,7 +194,7 @@ function deviceOf(rows, chosen) {
     rtl: `Our own design ${design}, synthesised with yosys 0.23 to the Nangate 45 nm open cell library (1.1 V, 400 MHz), simulated at gate level with glitches.`,
     ...SOURCES,
   };
-  const wide = leastSquares(pointsOf(rows, chosen, 8), chosen.energy);
+  const wide = fitTerms(pointsOf(rows, chosen, 8), chosen.energy);
   const pairs = [8, 4].map((activations) => {
     const points = pointsOf(rows, chosen, activations);
     const terms = activations === 8 ? wide : scaled(points, wide);
@@ -225,8 +209,8 @@ function deviceOf(rows, chosen) {
       `| ${name} | ${activations} | ${points.length} | ${formula.join(' + ')} | ${mean} | ${most} |`,
     );
     if (process.argv.includes('--residuals'))
-      for (const { bits, stimulus, energy, predicted, error } of errors)
-        console.log(`    ${bits} ${stimulus} ${energy} ${predicted.toFixed(1)} ${percent(error)}`);
+      for (const { bits, stimulus, value, predicted, error } of errors)
+        console.log(`    ${bits} ${stimulus} ${value} ${predicted.toFixed(1)} ${percent(error)}`);
     return {
       operators: OPERATORS,
       weights: WIDTHS,

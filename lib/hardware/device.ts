@@ -38,6 +38,9 @@ export const STEP_KINDS = [
   'other',
 ] as const;
 
+const LAYER_KINDS: readonly string[] = STEP_KINDS.slice(0, STEP_KINDS.indexOf('linear') + 1);
+const isLayerKind = (kind: string) => LAYER_KINDS.includes(kind);
+
 export type DigitFeature = (typeof DIGIT_FEATURES)[number];
 export type StepFeature = (typeof STEP_FEATURES)[number];
 export type Operator = (typeof OPERATORS)[number];
@@ -207,7 +210,9 @@ function checkRules(rules: readonly z.infer<typeof rule>[], complain: Complain):
     if (seen.has(key)) complain(['latency', 'rules', index], `${key} is there already`);
     seen.add(key);
   });
-  for (const kind of ['conv', 'linear'])
+  const layers = [...new Set(rules.map(({ kind }) => kind))].filter(isLayerKind);
+  if (layers.length === 0) complain(['latency', 'rules'], 'a rule for a kind of layer is missing');
+  for (const kind of layers)
     if (!seen.has(`${kind} 8x8`)) complain(['latency', 'rules'], `the pair 8x8 of ${kind} is missing`);
 }
 

@@ -13,4 +13,6 @@ export { digitsOf, gaussianDigits, type WeightDigits } from './digits.ts';
 export { type CostedLayer, floatBytes, memoryCost, type Resource } from './memory.ts';
 export { type CostedNetwork, costedNetwork, type DigitSource, type NetworkLayer } from './network.ts';
 export { type RoundedPair, roundedPair } from './pairs.ts';
+export { type Geometry, parseShape } from './shapes.ts';
 export { deviceTargets, memoryTargets, parseTargets, referencesOf, type TargetContext } from './targets.ts';
+export { type BoardOptions, boardDevice, fitRules, parseTimings, type Timing } from './timings.ts';

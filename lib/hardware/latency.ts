@@ -7,13 +7,15 @@ import { factorOf } from './units.ts';
 
 type Rule = DeviceLatency['rules'][number];
 
-/** Kinds that may stand in where a device was not measured for one, nearest first. */
-const STAND_INS: Readonly<Partial<Record<StepKind, StepKind>>> = {
-  pointwise: 'conv',
-  'few-channels': 'conv',
-  grouped: 'conv',
-  depthwise: 'conv',
-};
+/** Kinds that stand in where a device was not measured for one, nearest first. */
+const STAND_INS: readonly StepKind[] = [
+  'conv',
+  'pointwise',
+  'grouped',
+  'linear',
+  'few-channels',
+  'depthwise',
+];
 
 /** Seconds that a program takes for one layer: as measured for just this shape, or by the rule of its kind. */
 export function layerSeconds(latency: DeviceLatency, layer: NetworkLayer, widths: LayerWidths): number {
@@ -36,14 +38,15 @@ export function stepSeconds(latency: DeviceLatency, { kind, features }: NetworkS
 
 /** The rule of the kind, or of the one that stands in for it, at these widths or the next wider. */
 export function ruleOf(rules: readonly Rule[], kind: StepKind, widths: LayerWidths): Rule | null {
-  const found = rules
-    .filter((rule) => rule.kind === kind && rule.weights !== null && rule.activations !== null)
-    .filter((rule) => rule.weights! >= widths.weights && rule.activations! >= widths.activations)
-    .sort((a, b) => a.weights! * a.activations! - b.weights! * b.activations!)
-    .at(0);
-  if (found) return found;
-  const other = STAND_INS[kind];
-  return other ? ruleOf(rules, other, widths) : null;
+  for (const candidate of [kind, ...STAND_INS]) {
+    const found = rules
+      .filter((rule) => rule.kind === candidate && rule.weights !== null && rule.activations !== null)
+      .filter((rule) => rule.weights! >= widths.weights && rule.activations! >= widths.activations)
+      .sort((a, b) => a.weights! * a.activations! - b.weights! * b.activations!)
+      .at(0);
+    if (found) return found;
+  }
+  return null;
 }
 
 /** What a float layer takes: as at the widest widths, 16 times over. */

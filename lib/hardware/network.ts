@@ -4,7 +4,7 @@ import { activationParts, type Part } from './activations.ts';
 import type { Operator, StepFeature, StepKind } from './device.ts';
 import { gaussianDigits, type WeightDigits } from './digits.ts';
 import type { CostedLayer } from './memory.ts';
-import { layerFeatures, layerKind, layerShape } from './shapes.ts';
+import { geometryOf, layerFeatures, layerKind, layerShape } from './shapes.ts';
 import { type NetworkStep, networkSteps } from './steps.ts';
 
 /** What the time and the energy of a layer depend on, for one sample. */
@@ -63,7 +63,7 @@ export function costedNetwork(
   const costed = (layer: Layer): NetworkLayer => ({
     ...networkLayer(layer, elements, digits),
     kind: layerKind(layer),
-    features: layerFeatures(layer, elements(layer.input), elements(layer.output)),
+    features: layerFeatures(geometryOf(layer, elements(layer.input))),
     shape: layerShape(graph, layer, types.get(layer.output)?.shape ?? []),
   });
   const { parts, floatBytes } = activationParts(graph, types, layers);
