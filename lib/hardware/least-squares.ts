@@ -1,5 +1,7 @@
 /** Coordinate descent is done when no term moves by more than this share of it. */
 const SETTLED = 1e-9;
+/** A term that is nowhere more than this share of the value is left out. */
+const NEGLIGIBLE = 1e-6;
 const MOST_ROUNDS = 20_000;
 
 /**
@@ -30,7 +32,8 @@ export function fitTerms<T extends string>(
     });
     if (moved < SETTLED) break;
   }
+  const shows = (i: number) => columns[i].some((x) => terms[i] * x > NEGLIGIBLE);
   return Object.fromEntries(
-    names.flatMap((name, i) => (terms[i] > 0 ? [[name, Number(terms[i].toPrecision(4))]] : [])),
+    names.flatMap((name, i) => (shows(i) ? [[name, Number(terms[i].toPrecision(4))]] : [])),
   ) as Partial<Record<T, number>>;
 }
