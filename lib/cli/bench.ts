@@ -128,7 +128,7 @@ async function earlierOf(flags: Flags): Promise<BenchResult | undefined> {
   return readEarlier(new TextDecoder().decode(await readBytes(path, 'compare')), path);
 }
 
-function computer(): BenchResult['computer'] {
+export function computer(): BenchResult['computer'] {
   const processors = cpus();
   return {
     processor: processors[0]?.model.trim() || 'unknown',

@@ -166,6 +166,19 @@ function debugCommand(command: Command): Command {
   return preprocessing(execution(described));
 }
 
+function devicesCommand(command: Command): Command {
+  return command
+    .description('List devices; show, validate, import or measure one')
+    .argument('[verb]', 'list, show, validate, import or measure (default: list)')
+    .argument('[subject]', 'name or file of a device; CSV of timings to import')
+    .option('--out <FILE>', 'device file to write (import, measure)')
+    .option('--name <NAME>', 'name of the new device')
+    .option('--threads <N>', 'threads to measure with (default: 1)', integer('threads'))
+    .option('--rounds <N>', 'times that every kernel has its turn (measure)', integer('rounds'))
+    .option('--force', 'replace an earlier file')
+    .option('--json', 'print one JSON document on stdout and nothing else');
+}
+
 function build(run: (chosen: Chosen) => void, version: string): Command {
   const program = new Command('sigmaquant')
     .description('Mixed-precision quantization of ONNX networks: every layer its own width, 2 to 8 bits')
@@ -204,6 +217,7 @@ function build(run: (chosen: Chosen) => void, version: string): Command {
   );
   add('debug', debugCommand);
   add('bench', benchCommand);
+  add('devices', devicesCommand);
   return program;
 }
 
@@ -214,6 +228,7 @@ const ACTIONS: Record<string, () => Promise<Action>> = {
   evaluate: async () => (await import('./evaluate.ts')).evaluateAction,
   debug: async () => (await import('./debug.ts')).debugAction,
   bench: async () => (await import('./bench.ts')).benchAction,
+  devices: async () => (await import('./devices.ts')).devicesAction,
 };
 
 interface Chosen {
@@ -305,17 +320,19 @@ function argumentSentence(error: CommanderError): string {
     case 'commander.unknownOption':
       return `Expected a known option but received ${quoted}${suggestion}.`;
     case 'commander.unknownCommand':
-      return `Expected quantize, plan, inspect, evaluate, debug or bench but received ${quoted}${suggestion}.`;
+      return `Expected quantize, plan, inspect, evaluate, debug, bench or devices but received ${quoted}${suggestion}.`;
     case 'commander.missingArgument':
       return `Expected an argument for ${quoted} but received none.`;
     case 'commander.optionMissingArgument':
       return `Expected a value for ${quoted} but received none.`;
     case 'commander.excessArguments':
+      if (text.includes("'devices'"))
+        return 'Expected one verb and one subject but received more arguments (quote values that contain spaces).';
       return text.includes("'bench'")
         ? 'Expected only flags but received an argument (--model names a network).'
         : `Expected ${text.includes("'debug'") ? 'two models' : 'one model'} but received more arguments (quote values that contain spaces).`;
     case 'commander.help':
-      return 'Expected a command (quantize, plan, inspect, evaluate, debug or bench) but received none; --help explains them.';
+      return 'Expected a command (quantize, plan, inspect, evaluate, debug, bench or devices) but received none; --help explains them.';
     default: {
       const sentence = text.replaceAll('\n', ' ');
       return sentence.endsWith('.') ? sentence : `${sentence}.`;

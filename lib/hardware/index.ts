@@ -1,2 +1,18 @@
-export { type CostedLayer, floatBytes, memoryCost } from './memory.ts';
-export { parseTargets } from './targets.ts';
+export { type LayerCost, storedBytes } from './accelerator.ts';
+export type { Part } from './activations.ts';
+export {
+  DEVICE_VERSION,
+  type Device,
+  deviceJsonSchema,
+  deviceSchema,
+  parseDevice,
+  serializeDevice,
+} from './device.ts';
+export { type DeviceCost, deviceCost, type LayerBreakdown } from './device-cost.ts';
+export { digitsOf, gaussianDigits, type WeightDigits } from './digits.ts';
+export { type CostedLayer, floatBytes, memoryCost, type Resource } from './memory.ts';
+export { type CostedNetwork, costedNetwork, type DigitSource, type NetworkLayer } from './network.ts';
+export { type RoundedPair, roundedPair } from './pairs.ts';
+export { type Geometry, parseShape } from './shapes.ts';
+export { deviceTargets, memoryTargets, parseTargets, referencesOf, type TargetContext } from './targets.ts';
+export { type BoardOptions, boardDevice, fitRules, parseTimings, type Timing } from './timings.ts';

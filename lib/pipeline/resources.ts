@@ -3,7 +3,7 @@ import { defaultStrategy, planStrategy, strategies } from '../allocate/index.ts'
 import type { LayerProfile } from '../analysis/analysis.ts';
 import { refuse } from '../errors.ts';
 import type { Layer } from '../graph/graph.ts';
-import { floatBytes, memoryCost, parseTargets } from '../hardware/index.ts';
+import { floatBytes, memoryCost, memoryTargets, parseTargets } from '../hardware/index.ts';
 import type { Recovery } from '../recovery/recovery.ts';
 import type { Choices } from './choices.ts';
 import { DEFAULTS } from './options.ts';
@@ -47,7 +47,7 @@ export function floatBytesOf(layers: readonly Layer[]): number {
 }
 
 export function parseCeilings(targets: readonly string[] | undefined, layers: readonly Layer[]): Ceiling[] {
-  return parseTargets(targets ?? [], layers);
+  return parseTargets(targets ?? [], memoryTargets(layers));
 }
 
 /** The resource that `minimize` means; throws INVALID_ARGUMENT for one that is not costed. */
