@@ -86,12 +86,12 @@ function asksOf({ maxDrop, atUniform }: Trial, study: Study): { asked: string; a
 }
 
 /** Bytes of all layers at this width, or at the nearest that they offer. */
-function uniformBytes({ choices, cost }: Study, bits: number): number {
+function uniformBytes({ choices, costs }: Study, bits: number): number {
   const widths = choices.layers.map(({ name, bits: offered, activations }) => {
     const weights = offered.find((own) => own >= bits) ?? offered.at(-1)!;
     return [name, { weights, activations: activations.at(-1)! }] as const;
   });
-  return cost.cost(new Map(widths))['weightBytes'];
+  return costs.model.cost(new Map(widths))['weightBytes'];
 }
 
 async function answerTo(

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Layer } from '../lib/graph/graph.ts';
-import { costOf } from '../lib/pipeline/resources.ts';
+import { memoryCost } from '../lib/hardware/index.ts';
 
 const layer = (name: string, weights: number, outChannels: number): Layer => ({
   name,
@@ -21,7 +21,7 @@ const layer = (name: string, weights: number, outChannels: number): Layer => ({
 describe('cost with layers that stay in float', () => {
   const quantized = [layer('a', 100, 10), layer('b', 60, 4)];
   const widths = new Map(quantized.map(({ name }, i) => [name, { weights: 2 + i, activations: 8 }]));
-  const cost = costOf(quantized, [layer('c', 40, 2)]);
+  const cost = memoryCost(quantized, [layer('c', 40, 2)]);
 
   it('pays for them at 4 bytes and 32 bits a number', () => {
     const { weightBytes, averageBits, bops } = cost.cost(widths);

@@ -35,6 +35,7 @@ export function searchOptions(model: string, flags: Flags, terminal: Terminal): 
       bans: pairs(flags['ban'], 'ban'),
       groups: flags['group'] as SearchOptions['groups'],
       minimize: flags['minimize'] as string | undefined,
+      device: flags['device'] as string | undefined,
       seed: flags['seed'] as number | undefined,
     }),
   };

@@ -59,7 +59,7 @@ function search(command: Command): Command {
   return command
     .option(
       '--target <RESOURCE=LIMIT>',
-      'ceiling, may be repeated: size=25%, size=120kB, bits=2.6',
+      'ceiling, may be repeated: size=25%, bits=2.6, activation=64kB, energy=-20%:int8, latency=12ms',
       repeat((text) => text),
     )
     .option('--strategy <NAME>', 'how widths are chosen')
@@ -81,6 +81,7 @@ function search(command: Command): Command {
       '--minimize <RESOURCE>',
       'what to make least above a floor without targets: size, bops, energy, ...',
     )
+    .option('--device <NAME|FILE>', 'whose energy, latency and area are meant; `devices` lists them')
     .option('--seed <N>', 'seed of every random choice', integer('seed'));
 }
 
@@ -170,7 +171,7 @@ function devicesCommand(command: Command): Command {
   return command
     .description('List devices; show, validate, import or measure one')
     .argument('[verb]', 'list, show, validate, import or measure (default: list)')
-    .argument('[subject]', 'name or file of a device; CSV of timings to import')
+    .argument('[subject]', 'name or file of a device; CSV of timings')
     .option('--out <FILE>', 'device file to write (import, measure)')
     .option('--name <NAME>', 'name of the new device')
     .option('--threads <N>', 'threads to measure with (default: 1)', integer('threads'))

@@ -55,6 +55,27 @@ const layer = z.strictObject({
   weights: bits.describe('Width of the weights.'),
   activations: bits.describe('Width of the input.'),
   weightBytes: natural.describe('ceil(n * bits / 8), 4 bytes of scale and 4 bytes of bias per channel.'),
+  rawSigma: number.nullable().describe('The same before batch-norm folding; null where it is not known.'),
+  offered: z
+    .array(
+      z.strictObject({
+        of: z
+          .enum(['weights', 'activations'])
+          .describe('Whether the width is that of the weights or of the input.'),
+        bits,
+        divergence: number
+          .nullable()
+          .describe('Of the outputs where this alone is quantized; of the weights without data.'),
+        weightDivergence: number.nullable(),
+        curvature: number
+          .nullable()
+          .describe('Expected divergence by the trace of the curvature, where measured.'),
+        change: z
+          .record(z.string(), number)
+          .describe('What the network would cost more or less at it, by resource.'),
+      }),
+    )
+    .describe('Every width that the layer could have had.'),
 });
 
 const quantizer = z.strictObject({
@@ -120,6 +141,9 @@ export const allocationSchema = z
       ),
     warnings: z.array(z.string()).describe('What a careful reader should know beside the verdict.'),
     cost,
+    device: z
+      .strictObject({ name: z.string(), sha256: digest })
+      .describe('Whose costs these are: name and digest of its file.'),
     floatBytes: natural,
     validation: accuracy,
     accuracy: accuracy.describe('Judged once, on samples that the search never saw.'),

@@ -7,16 +7,19 @@ import { checkReadBack, checkSame } from '../export/read-back.ts';
 import { packedModel } from '../export/sqnt.ts';
 import type { Layer } from '../graph/graph.ts';
 import { toChannelsLast, unsupportedNodes } from '../graph/index.ts';
+import { serializeDevice } from '../hardware/index.ts';
 import { writeModel } from '../onnx/index.ts';
 import type { Quantization } from '../quant/quantizer.ts';
 import { markdownReport } from '../report/markdown.ts';
 import { unpackedModel } from '../runtime/unpack.ts';
 import { readSqnt, writeSqnt } from '../sqnt/index.ts';
+import type { Choices } from './choices.ts';
 import { commandOf } from './command.ts';
 import { writeDirectory } from './files.ts';
+import { layerRows } from './layer-rows.ts';
 import { type OpenedModel, sha256 } from './model.ts';
 import { DEFAULTS, type QuantizeOptions } from './options.ts';
-import { costOf } from './resources.ts';
+import type { Costs } from './resources.ts';
 import type { AccuracyResult, Artefacts, ExecutorResult, OutputFiles } from './result.ts';
 import type { Roles, Samples } from './samples.ts';
 import type { Floor } from './search.ts';
@@ -41,6 +44,8 @@ export interface Outcome {
   /** Of all layers, those that stay in float too. */
   floatBytes: number;
   ceilings: readonly Ceiling[];
+  choices: Choices;
+  costs: Costs;
   profiles: readonly LayerProfile[];
   roles: Roles;
   /** Calibration samples that earlier runs could not read. */
@@ -127,11 +132,12 @@ async function allocationOf(
     })),
     warnings: warningsOf({ ...outcome, data }),
     cost: finiteCost(allocation.cost),
+    device: { name: outcome.costs.device.name, sha256: sha256(serializeDevice(outcome.costs.device)) },
     floatBytes: outcome.floatBytes,
     validation,
     accuracy,
     data,
-    layers: layerRows(outcome),
+    layers: layerRows({ ...outcome, widths: allocation.widths }),
     quantizers: [...outcome.quantization.activations].map(([value, quantizer]) => ({ value, ...quantizer })),
     floatNodes: outcome.floatNodes.map((name) => ({
       name,
@@ -147,25 +153,6 @@ async function allocationOf(
       kept: step.kept,
     })),
   };
-}
-
-function layerRows({ layers, profiles, allocation }: Outcome): AllocationFile['layers'] {
-  const cost = costOf(layers);
-  return layers.map(({ name, op, parameters, macs, weights, outChannels }, index) => {
-    const widths = allocation.widths.get(name)!;
-    return {
-      name,
-      op,
-      parameters,
-      weightCount: weights.length,
-      outChannels,
-      macs,
-      sigma: profiles[index].sigma,
-      weights: widths.weights,
-      activations: widths.activations,
-      weightBytes: cost.layerCost(name, widths, 'weightBytes'),
-    };
-  });
 }
 
 async function dataOf({

@@ -92,7 +92,7 @@ async function integersKey({
   const { model: _, calibration, validation, evaluate, metric, bits, pins, bans, groups, ...search } = work;
   const { targets, maxDrop, minAccuracy, minSqnr, strategy, evaluations, cacheBytes, opset, ...rest } =
     search;
-  const { minimize, strategies, ...others } = rest;
+  const { minimize, strategies, device, ...others } = rest;
   return {
     tool: toolVersion(),
     model: model.sha256,

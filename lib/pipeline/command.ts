@@ -40,6 +40,7 @@ export function commandOf(options: QuantizeOptions): string {
   for (const group of options.groups ?? [])
     flag('group', typeof group === 'string' ? group : group.join(','));
   flag('minimize', options.minimize);
+  flag('device', typeof options.device === 'object' ? options.device.name : options.device);
   flag('ranges', options.ranges);
   flag('samples', options.samples);
   flag('evaluations', options.evaluations);

@@ -1,6 +1,7 @@
 import type { RangeMethod, WorkOptions } from '../analysis/analysis.ts';
 import type { Dataset, Preprocessing } from '../data/dataset.ts';
 import { refuse } from '../errors.ts';
+import type { Device } from '../hardware/index.ts';
 import type { BackendName, Isa } from '../kernels/kernels.ts';
 import type { MetricFunction } from './metric.ts';
 
@@ -51,6 +52,8 @@ export interface SearchOptions extends CommonOptions {
   groups?: readonly ('add' | 'concat' | readonly string[])[];
   /** With a floor and no targets, the resource to be least: size (default), bops, energy, ... */
   minimize?: string;
+  /** What costs are those of: a device's name, the path of its file, or its content; default bytes and BOPs alone. */
+  device?: string | Device;
   seed?: number;
 }
 
@@ -101,6 +104,7 @@ export const END_BITS = 8;
 export const DEFAULT_BITS: readonly number[] = [2, 3, 4, 5, 6, 8];
 
 export const DEFAULTS = {
+  device: 'generic-memory',
   ranges: 'mse',
   recovery: 'gptq',
   opset: 21,

@@ -4,10 +4,11 @@ import { weightProfile } from '../analysis/index.ts';
 import { layers as layersOf } from '../graph/index.ts';
 import { createKernels } from '../kernels/index.ts';
 import type { BackendName, Isa } from '../kernels/kernels.ts';
+import { createRecovery } from '../recovery/index.ts';
 import { choicesOf } from './choices.ts';
 import { openModel, requireLayers } from './model.ts';
 import { checkOptions, DEFAULTS, type SearchOptions } from './options.ts';
-import { costOf, floatBytesOf, parseCeilings, planStrategyOf, problemLayers } from './resources.ts';
+import { costsOn, deviceOf, digitsFrom, floatBytesOf, planStrategyOf, problemLayers } from './resources.ts';
 import type { LayerResult } from './result.ts';
 
 export interface PlanOptions extends SearchOptions {}
@@ -39,7 +40,8 @@ export async function plan(options: PlanOptions): Promise<PlanResult> {
   requireLayers(model.name, model.layers);
   const layers = layersOf(model.graph);
   const choices = choicesOf(model.graph, layers, options);
-  const ceilings = parseCeilings(options.targets, layers);
+  const device = await deviceOf(options.device);
+  await costsOn(device, model.graph, layers, [], () => null).ceilings(options.targets);
   const kernels = await createKernels({
     backend: options.backend,
     isa: options.isa,
@@ -51,15 +53,18 @@ export async function plan(options: PlanOptions): Promise<PlanResult> {
       ...(options.signal ? { signal: options.signal } : {}),
       ...(options.onProgress ? { onProgress: options.onProgress } : {}),
     });
+    const recovery = createRecovery('none', { layers, calibration: null, inputScales: null, kernels });
+    const digits = device.array ? await digitsFrom(recovery, choices, options.signal) : () => null;
+    const costs = costsOn(device, model.graph, layers, [], digits);
     const allocation = await strategies[strategy]({
       ...(options.signal ? { signal: options.signal } : {}),
       ...(options.onProgress ? { onProgress: options.onProgress } : {}),
       layers: problemLayers(profiles, choices),
       ties: choices.ties,
-      cost: costOf(layers),
+      cost: costs.model,
       goal: 'weightBytes',
       seed: options.seed ?? DEFAULTS.seed,
-      ceilings,
+      ceilings: await costs.ceilings(options.targets),
       maxDrop: null,
       evaluate: null,
       budget: 0,

@@ -1,60 +1,95 @@
-import type { AllocatableLayer, Ceiling, CostModel, Widths } from '../allocate/allocate.ts';
+import type { AllocatableLayer, Ceiling } from '../allocate/allocate.ts';
 import { defaultStrategy, planStrategy, strategies } from '../allocate/index.ts';
 import type { LayerProfile } from '../analysis/analysis.ts';
 import { refuse } from '../errors.ts';
-import type { Layer } from '../graph/graph.ts';
-import { floatBytes, memoryCost, memoryTargets, parseTargets } from '../hardware/index.ts';
+import type { Graph, Layer } from '../graph/graph.ts';
+import {
+  costedNetwork,
+  type Device,
+  type DeviceCost,
+  type DigitSource,
+  deviceCost,
+  deviceTargets,
+  digitsOf,
+  floatBytes,
+  parseTargets,
+  type WeightDigits,
+} from '../hardware/index.ts';
 import type { Recovery } from '../recovery/recovery.ts';
 import type { Choices } from './choices.ts';
-import { DEFAULTS } from './options.ts';
-
-const FLOAT_BITS = 32;
+import { loadDevice, referenceCosts } from './devices.ts';
+import { DEFAULTS, type SearchOptions } from './options.ts';
 
 /** What allocation knows of costs and strategies, joined with what the options ask for. */
 
-/**
- * Cost of widths for the layers that have them; `rest` are layers that stay in float and are paid for too, at 4 bytes
- * and 32 bits a number. Their share stands with the first layer, so that shares still sum to the whole.
- */
-export function costOf(layers: readonly Layer[], rest: readonly Layer[] = []): CostModel {
-  const model = memoryCost(layers);
-  if (rest.length === 0) return model;
-  const weights = (list: readonly Layer[]) => list.reduce((sum, layer) => sum + layer.weights.length, 0);
-  const total = weights(layers) + weights(rest);
-  const added: Record<string, number> = {
-    weightBytes: floatBytes(rest),
-    averageBits: (FLOAT_BITS * weights(rest)) / total,
-    bops: rest.reduce((sum, { macs }) => sum + macs * FLOAT_BITS * FLOAT_BITS, 0),
-  };
-  const factor = (resource: string) => (resource === 'averageBits' ? weights(layers) / total : 1);
+/** A network's costs on a device, and what targets are read against. */
+export interface Costs {
+  device: Device;
+  model: DeviceCost;
+  /** Throws INVALID_ARGUMENT, see parseTargets. */
+  ceilings(targets: readonly string[] | undefined): Promise<Ceiling[]>;
+  /** The same network on another device. */
+  on(device: Device): DeviceCost;
+}
+
+/** `digits`: of the integers that layers have at a width; null where they are not known yet. */
+export function costsOn(
+  device: Device,
+  graph: Graph,
+  layers: readonly Layer[],
+  rest: readonly Layer[],
+  digits: DigitSource,
+): Costs {
+  const network = costedNetwork(graph, layers, rest, digits);
+  const model = deviceCost(device, network);
   return {
-    cost: (widths) =>
-      Object.fromEntries(
-        Object.entries(model.cost(widths)).map(([resource, value]) => [
-          resource,
-          value * factor(resource) + (added[resource] ?? 0),
-        ]),
-      ),
-    parts: model.parts,
-    layerCost: (layer, widths, resource) =>
-      model.layerCost(layer, widths, resource) * factor(resource) +
-      (layer === layers[0].name ? (added[resource] ?? 0) : 0),
+    device,
+    model,
+    on: (other) => deviceCost(other, network),
+    ceilings: async (targets = []) => {
+      const references = await referenceCosts(targets, device, network);
+      return parseTargets(targets, deviceTargets(model, network, references));
+    },
   };
+}
+
+/** The device that the options name, loaded; bytes and bit operations alone where they name none. */
+export async function deviceOf(device: SearchOptions['device']): Promise<Device> {
+  return typeof device === 'object' ? device : loadDevice(device ?? DEFAULTS.device);
+}
+
+/** Digits of all integers that a recovery can make of the layers, made now so that costs need not wait. */
+export async function digitsFrom(
+  recovery: Pick<Recovery, 'quantize'>,
+  { layers }: Choices,
+  signal?: AbortSignal,
+): Promise<DigitSource> {
+  const known = new Map<string, WeightDigits>();
+  for (const { name, bits } of layers)
+    for (const width of bits) {
+      const { q } = await recovery.quantize(name, width, signal);
+      known.set(`${width} ${name}`, digitsOf(q, width));
+    }
+  return ({ name }, bits) => known.get(`${bits} ${name}`) ?? null;
 }
 
 export function floatBytesOf(layers: readonly Layer[]): number {
   return floatBytes(layers);
 }
 
-export function parseCeilings(targets: readonly string[] | undefined, layers: readonly Layer[]): Ceiling[] {
-  return parseTargets(targets ?? [], memoryTargets(layers));
-}
+/** Resources by the names that targets have for them. */
+const GOALS: Readonly<Record<string, string>> = {
+  size: 'weightBytes',
+  activation: 'activationBytes',
+  memory: 'totalBytes',
+  'peak-area': 'peakArea',
+};
 
-/** The resource that `minimize` means; throws INVALID_ARGUMENT for one that is not costed. */
-export function goalOf(minimize: string | undefined, cost: CostModel, any: Widths): string {
-  const goal = minimize === undefined || minimize === 'size' ? 'weightBytes' : minimize;
-  const known = Object.keys(cost.cost(any));
-  if (!known.includes(goal)) refuse(`one of size, ${known.join(', ')}`, 'minimize', minimize);
+/** The resource that `minimize` means; throws INVALID_ARGUMENT for one that the device has no figures for. */
+export function goalOf(minimize: string | undefined, { resources }: DeviceCost): string {
+  const goal = GOALS[minimize ?? 'size'] ?? minimize!;
+  const known = resources.map(({ name }) => name);
+  if (!known.includes(goal)) refuse(`size or one of ${known.join(', ')}`, 'minimize', minimize);
   return goal;
 }
 

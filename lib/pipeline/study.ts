@@ -1,10 +1,11 @@
-import type { Allocation, Ceiling, CostModel, Widths } from '../allocate/allocate.ts';
+import type { Allocation, Ceiling, Widths } from '../allocate/allocate.ts';
 import { strategies } from '../allocate/index.ts';
 import type { Calibration, LayerProfile, WorkOptions } from '../analysis/analysis.ts';
 import { calibrate, type ProfileCheckpoint, profile } from '../analysis/index.ts';
 import type { Evaluator } from '../engine/engine.ts';
 import type { Layer, Port } from '../graph/graph.ts';
 import { layers as layersOf } from '../graph/index.ts';
+import type { Device } from '../hardware/index.ts';
 import { createKernels } from '../kernels/index.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import { createRecovery } from '../recovery/index.ts';
@@ -23,7 +24,16 @@ import {
   quantizable,
   type Ranges,
 } from './quantization.ts';
-import { costOf, goalOf, parseCeilings, problemLayers, recoveryOf, strategyOf } from './resources.ts';
+import {
+  type Costs,
+  costsOn,
+  deviceOf,
+  digitsFrom,
+  goalOf,
+  problemLayers,
+  recoveryOf,
+  strategyOf,
+} from './resources.ts';
 import type { AccuracyResult, Seconds } from './result.ts';
 import { assignRoles, type Roles, type Samples, sampleInput } from './samples.ts';
 import { batchSize, createScorer, type Scorer } from './scoring.ts';
@@ -44,6 +54,7 @@ interface Job extends Executable {
   /** Those that stay in float. */
   floatLayers: Layer[];
   choices: Choices;
+  device: Device;
   roles: Roles;
   metric: MetricFunction | null;
   batch: number;
@@ -76,7 +87,7 @@ export interface Study extends Job {
   ranges: Ranges;
   cache: StudyCache;
   profiles: readonly LayerProfile[];
-  cost: CostModel;
+  costs: Costs;
   /** The quantized network, as the last answer left it. */
   candidate: Candidate;
   ask(ask: Ask): Promise<Answer>;
@@ -111,7 +122,9 @@ async function prepare(options: StudyOptions, opened: Executable, clock: Clock<S
   const layers = quantizable(graph, allLayers);
   requireLayers(model.name, layers);
   const choices = choicesOf(graph, layers, options);
-  parseCeilings(options.targets, allLayers);
+  const device = await deviceOf(options.device);
+  const floatLayers = allLayers.filter((layer) => !layers.includes(layer));
+  await costsOn(device, graph, layers, floatLayers, () => null).ceilings(options.targets);
   const metric = options.metric === undefined ? null : await loadMetric(options.metric);
   const roles = await assignRoles(options, input);
   const kernels = await createKernels({
@@ -129,7 +142,8 @@ async function prepare(options: StudyOptions, opened: Executable, clock: Clock<S
     kernels,
     input,
     layers,
-    floatLayers: allLayers.filter((layer) => !layers.includes(layer)),
+    floatLayers,
+    device,
     choices,
     roles,
     metric,
@@ -167,16 +181,17 @@ async function study(job: Job): Promise<Study> {
     ...(signal ? { signal } : {}),
   });
   const candidate = await cache.candidate(uncached, scorer.metric);
-  const cost = costOf(layers, floatLayers);
+  const digits = job.device.array ? await digitsFrom(recovery, choices, signal) : () => null;
+  const costs = costsOn(job.device, graph, layers, floatLayers, digits);
   return {
     ...job,
     float,
     ranges,
     cache,
     profiles,
-    cost,
+    costs,
     candidate,
-    ask: (ask) => answer({ job, profiles, scorer, candidate, cost }, ask),
+    ask: (ask) => answer({ job, profiles, scorer, candidate, costs }, ask),
     judge: () => clock.time('evaluate', () => judge(job, float, candidate)),
     seconds: () => clock.seconds(),
   };
@@ -303,22 +318,22 @@ interface Measured {
   profiles: readonly LayerProfile[];
   scorer: Scorer;
   candidate: Candidate;
-  cost: CostModel;
+  costs: Costs;
 }
 
-async function answer({ job, profiles, scorer, candidate, cost }: Measured, ask: Ask): Promise<Answer> {
-  const { work, layers, floatLayers, choices, clock } = job;
+async function answer({ job, profiles, scorer, candidate, costs }: Measured, ask: Ask): Promise<Answer> {
+  const { work, choices, clock } = job;
   const strategy = strategyOf(ask.strategy);
-  const ceilings = parseCeilings(ask.targets, [...layers, ...floatLayers]);
+  const ceilings = await costs.ceilings(ask.targets);
   const floor = floorOf(ask, scorer);
   const allocation = await clock.time('allocate', async () => {
     const chosen = await strategies[strategy]({
       ...work,
       layers: problemLayers(profiles, choices),
       ties: choices.ties,
-      cost,
+      cost: costs.model,
       ceilings,
-      goal: goalOf(ask.minimize, cost, widest(choices)),
+      goal: goalOf(ask.minimize, costs.model),
       seed: job.options.seed ?? DEFAULTS.seed,
       maxDrop: floor?.maxDrop ?? null,
       evaluate: async (widths) =>
