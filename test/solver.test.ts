@@ -7,11 +7,11 @@ import type {
   Problem,
   Tie,
 } from '../lib/allocate/allocate.ts';
-import { strategies } from '../lib/allocate/index.ts';
+import { frontier, strategies } from '../lib/allocate/index.ts';
 import { createSearch, type Plan, type Search } from '../lib/allocate/search.ts';
 import { bestPlan, frontPlans, neighbours } from '../lib/allocate/solver.ts';
 import { within } from '../lib/allocate/targets.ts';
-import { randomness } from './synthetic-problem.ts';
+import { randomness, synthetic } from './synthetic-problem.ts';
 
 const RESOURCES = ['weightBytes', 'bops', 'activationBytes'];
 
@@ -190,5 +190,45 @@ describe('inputs', () => {
     const { widths } = await strategies['sensitivity']({ ...problem, layers, ceilings });
     assert.equal(widths.get('c')!.activations, 4);
     for (const name of ['a', 'b', 'd']) assert.equal(widths.get(name)!.activations, 8);
+  });
+});
+
+describe('front', () => {
+  for (const seed of [1, 2, 3])
+    it(`falls monotonically and every point was measured: network ${seed}`, async () => {
+      const problem = synthetic(seed, { budget: 24, samples: 500 });
+      const points = await frontier(problem, { resource: 'weightBytes', points: 10 });
+      assert.ok(points.length >= 10 && points.length <= 24);
+      assert.equal(problem.evaluations(), points.length);
+      const front = points.filter(({ onFront }) => onFront);
+      for (const [index, { cost, measurement }] of front.entries()) {
+        if (index === 0) continue;
+        assert.ok(cost['weightBytes'] > front[index - 1].cost['weightBytes']);
+        assert.ok(measurement!.drop < front[index - 1].measurement!.drop);
+      }
+      for (const point of points.filter(({ onFront }) => !onFront))
+        assert.ok(
+          front.some(
+            ({ cost, measurement }) =>
+              cost['weightBytes'] <= point.cost['weightBytes'] &&
+              measurement!.drop <= point.measurement!.drop,
+          ),
+        );
+    });
+
+  it('runs over any resource, other ceilings holding', async () => {
+    const problem = problemOf(2);
+    const search = createSearch(problem);
+    const limit = search.cost(search.widest)['weightBytes'] * 0.6;
+    const ceilings = [{ resource: 'weightBytes', limit, text: 'size' }];
+    const points = await frontier({ ...problem, ceilings }, { resource: 'bops', points: 6 });
+    assert.ok(points.length > 2);
+    for (const { cost, budget } of points)
+      assert.ok(cost['weightBytes'] <= limit * (1 + 1e-9) && cost['bops'] <= budget * (1 + 1e-9));
+  });
+
+  it('refuses an unknown resource and no points', async () => {
+    await assert.rejects(frontier(problemOf(1), { resource: 'beauty', points: 3 }), /weightBytes/);
+    await assert.rejects(frontier(problemOf(1), { resource: 'bops', points: 0 }), /at least one point/);
   });
 });

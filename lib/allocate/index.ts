@@ -7,6 +7,7 @@ import { sigma } from './sigma.ts';
 import { uniform } from './uniform.ts';
 
 export type * from './allocate.ts';
+export { type FrontierOptions, type FrontierPoint, frontier } from './frontier.ts';
 
 /** Every strategy there is, by the name that `--strategy` takes. */
 export const strategies: Readonly<Record<string, Strategy>> = {

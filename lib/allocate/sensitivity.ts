@@ -1,19 +1,19 @@
 import type { Strategy } from './allocate.ts';
 import { conclude } from './outcome.ts';
 import { type Proposal, type Propose, pursue, type Source } from './pursuit.ts';
-import type { Scores } from './scores.ts';
+import { type Scores, scoresOf } from './scores.ts';
 import { createSearch, type Plan, type Search } from './search.ts';
 import { bestPlan, neighbours } from './solver.ts';
 import { corrected } from './surrogate.ts';
 
 /**
- * Exact optima over measured sensitivities, corrected by real evaluations as they come in.
+ * Exact optima over measured sensitivities (divergence and curvature), corrected by evaluations as they come in.
  *
  * Every plan that is measured teaches the scores (surrogate.ts); the next plan is the exact optimum of the corrected
  * scores, or where that is known already, of one of the variants of `scoreVariants` or an exchange away.
  */
 export const sensitivity: Strategy = async (problem) => {
-  const search = createSearch(problem);
+  const search = createSearch(problem, 'both');
   await pursue(search, taughtPlans(search));
   return conclude(search);
 };
@@ -51,10 +51,10 @@ export function taughtPlans(search: Search): Propose {
 }
 
 /**
- * Other readings of the same sensitivities. Single-layer scores overstate or understate large losses when losses are
+ * Other readings of the sensitivities. Single-layer scores overstate or understate large losses when losses are
  * compounded; a power above 1 spreads them over the dials, one below 1 gathers them in few.
  */
-function scoreVariants({ dials }: Search, scores: Scores): { name: string; scores: Scores }[] {
+function scoreVariants({ dials, layers }: Search, scores: Scores): { name: string; scores: Scores }[] {
   const power = (exponent: number) => scores.map((losses) => losses.map((loss) => loss ** exponent));
   const narrowest = Math.min(...dials.filter(({ bits }) => bits.length > 1).map(({ bits }) => bits[0]));
   const total = scores.reduce((sum, losses) => sum + losses[0], 0);
@@ -64,6 +64,8 @@ function scoreVariants({ dials }: Search, scores: Scores): { name: string; score
     ),
   );
   return [
+    { name: 'curvature alone', scores: scoresOf(layers, dials, 'curvature') },
+    { name: 'divergence alone', scores: scoresOf(layers, dials, 'divergence') },
     { name: 'knapsack, large losses weighing more', scores: power(1.4) },
     { name: 'knapsack, narrowest width avoided', scores: careful },
     { name: 'knapsack, large losses weighing less', scores: power(0.7) },

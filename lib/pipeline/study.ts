@@ -1,5 +1,5 @@
-import type { Allocation, Ceiling, Widths } from '../allocate/allocate.ts';
-import { strategies } from '../allocate/index.ts';
+import type { Allocation, Ceiling, Problem, Widths } from '../allocate/allocate.ts';
+import { type FrontierOptions, type FrontierPoint, frontier, strategies } from '../allocate/index.ts';
 import type { Calibration, LayerProfile, WorkOptions } from '../analysis/analysis.ts';
 import { calibrate, type ProfileCheckpoint, profile } from '../analysis/index.ts';
 import type { Evaluator } from '../engine/engine.ts';
@@ -41,6 +41,9 @@ import { accuracyOf, type Candidate, createCandidate, type Floor, floorOf, measu
 
 const STAGES = ['calibrate', 'profile', 'allocate', 'recover', 'evaluate'] as const;
 type Stage = (typeof STAGES)[number];
+
+/** Strategies that go by the curvature too. */
+const CURVED = ['sensitivity', 'hessian'];
 
 /** Everything that is decided or opened before the long work. */
 interface Job extends Executable {
@@ -91,6 +94,8 @@ export interface Study extends Job {
   /** The quantized network, as the last answer left it. */
   candidate: Candidate;
   ask(ask: Ask): Promise<Answer>;
+  /** Accuracy against a resource, every point measured on validation samples; `ask` gives ceilings and evaluations. */
+  front(ask: Ask, options: FrontierOptions): Promise<FrontierPoint[]>;
   /** Float and quantized network side by side on samples that nothing has looked at yet; null without such samples. */
   judge(): Promise<AccuracyResult | null>;
   seconds(): Seconds;
@@ -192,6 +197,7 @@ async function study(job: Job): Promise<Study> {
     costs,
     candidate,
     ask: (ask) => answer({ job, profiles, scorer, candidate, costs }, ask),
+    front: (ask, frontOptions) => front({ job, profiles, scorer, candidate, costs }, ask, frontOptions),
     judge: () => clock.time('evaluate', () => judge(job, float, candidate)),
     seconds: () => clock.seconds(),
   };
@@ -285,7 +291,7 @@ function profileJob(
 
 /** Whether a strategy will go by the curvature. */
 function curved({ strategy, strategies: others = [] }: StudyOptions): boolean {
-  return [strategy, ...others].includes('hessian');
+  return [strategyOf(strategy), ...others].some((name) => CURVED.includes(name));
 }
 
 /**
@@ -321,31 +327,42 @@ interface Measured {
   costs: Costs;
 }
 
-async function answer({ job, profiles, scorer, candidate, costs }: Measured, ask: Ask): Promise<Answer> {
-  const { work, choices, clock } = job;
-  const strategy = strategyOf(ask.strategy);
-  const ceilings = await costs.ceilings(ask.targets);
+/** The problem that allocation solves, and the floor as people see it. */
+async function problemOf({ job, profiles, scorer, candidate, costs }: Measured, ask: Ask) {
+  const { work, choices, options } = job;
   const floor = floorOf(ask, scorer);
-  const allocation = await clock.time('allocate', async () => {
-    const chosen = await strategies[strategy]({
-      ...work,
-      layers: problemLayers(profiles, choices),
-      ties: choices.ties,
-      cost: costs.model,
-      ceilings,
-      goal: goalOf(ask.minimize, costs.model),
-      seed: job.options.seed ?? DEFAULTS.seed,
-      maxDrop: floor?.maxDrop ?? null,
-      evaluate: async (widths) =>
-        measurementOf(scorer, await evaluateOn(job, candidate, widths), ask.minSqnr),
-      budget: ask.evaluations ?? DEFAULTS.evaluations,
-      buffer: DEFAULTS.buffer,
-    });
-    await candidate.become(chosen.widths, work.signal);
+  const problem: Problem = {
+    ...work,
+    layers: problemLayers(profiles, choices),
+    ties: choices.ties,
+    cost: costs.model,
+    ceilings: await costs.ceilings(ask.targets),
+    maxDrop: floor?.maxDrop ?? null,
+    goal: goalOf(ask.minimize, costs.model),
+    evaluate: async (widths) => measurementOf(scorer, await evaluateOn(job, candidate, widths), ask.minSqnr),
+    budget: ask.evaluations ?? DEFAULTS.evaluations,
+    buffer: DEFAULTS.buffer,
+    seed: options.seed ?? DEFAULTS.seed,
+  };
+  return { problem, floor };
+}
+
+async function answer(measured: Measured, ask: Ask): Promise<Answer> {
+  const { job, scorer, candidate } = measured;
+  const strategy = strategyOf(ask.strategy);
+  const { problem, floor } = await problemOf(measured, ask);
+  const allocation = await job.clock.time('allocate', async () => {
+    const chosen = await strategies[strategy](problem);
+    await candidate.become(chosen.widths, job.work.signal);
     return chosen;
   });
   const validation = accuracyOf(scorer, await evaluateOn(job, candidate, allocation.widths));
-  return { allocation, ceilings, floor, strategy, validation };
+  return { allocation, ceilings: problem.ceilings, floor, strategy, validation };
+}
+
+async function front(measured: Measured, ask: Ask, options: FrontierOptions): Promise<FrontierPoint[]> {
+  const { problem } = await problemOf(measured, ask);
+  return measured.job.clock.time('allocate', () => frontier(problem, options));
 }
 
 /** Float and quantized network side by side on samples that nothing has looked at yet. */
