@@ -7,12 +7,12 @@ import { columns } from './table.ts';
 
 /** Layers ranked by name; the others are one bar. */
 const RANKED = 12;
-const WIDTH = 500;
+const WIDTH = 340;
 const CHARACTER = 6.2;
-const VALUE = 62;
+const VALUE = 50;
 const ROW = 20;
 const STACK = 22;
-const LONGEST = 28;
+const LONGEST = 20;
 
 /** What the hardware pays, in all and by layer. */
 export function deviceSection({ device }: HtmlReportInput): Section {

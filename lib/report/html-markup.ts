@@ -28,8 +28,12 @@ function rendered(value: Content): string {
 
 export const nothing = new Markup('');
 
-/** A name of a model: never broken into by its own marks of writing direction. */
-export const code = (name: string) => html`<code>${name}</code>`;
+/** Names up to this length stay on one line. */
+const LONG = 32;
+
+/** A name of a model, a hash: its own marks of writing direction end with it. */
+export const code = (name: string) =>
+  html`<code${name.length > LONG ? html` class="long"` : null}>${name}</code>`;
 
 /** Part of the page. `reading`: one sentence that says how to read it. */
 export interface Section {
@@ -71,8 +75,9 @@ ${rows.map(
 `;
 }
 
-export function details(summary: string, body: Content, open = false): Markup {
-  return html`<details${open ? html` open` : null}><summary>${summary}</summary>
+/** `alternative`: says in words and numbers what a chart shows, so paper does not need it. */
+export function details(summary: string, body: Content, alternative = true): Markup {
+  return html`<details${alternative ? html` class="alternative"` : null}><summary>${summary}</summary>
 ${body}</details>
 `;
 }

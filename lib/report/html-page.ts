@@ -2,8 +2,8 @@ import { html, Markup, type Section, section } from './html-markup.ts';
 import { STYLE } from './html-style.ts';
 
 /**
- * All there is of script: the button for light and dark, the one that copies the command, and everything opened before
- * it is printed. Without script the buttons are not there.
+ * All there is of script: the button for light and dark, the one that copies the command, and what opens before it
+ * is printed. Without script the buttons are not there.
  */
 export const SCRIPT = `
 const root = document.documentElement;
@@ -18,10 +18,10 @@ if (navigator.clipboard) {
   copy.hidden = false;
   copy.onclick = () => navigator.clipboard.writeText(document.getElementById('command').textContent).then(() => { copy.textContent = 'Copied'; });
 }
-addEventListener('beforeprint', () => { for (const part of document.querySelectorAll('details')) part.open = true; });
+addEventListener('beforeprint', () => { for (const part of document.querySelectorAll('details:not(.alternative)')) part.open = true; });
 `;
 /** Of SCRIPT, so that the page may run this script and no other: a browser refuses what a name might smuggle in. */
-export const SCRIPT_SHA256 = 'xEg2nRqBrIzPAMGCpQ5MRy0BiQL32Jz6OLhKCvB1Kw4=';
+export const SCRIPT_SHA256 = '7sTix8nOVoc5UqLXV3EEURB+B1aglJtH08S1qhvcuYQ=';
 const POLICY = `default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-${SCRIPT_SHA256}'`;
 
 export function page(model: string, top: Section, sections: readonly Section[], footer: string): string {

@@ -18,7 +18,7 @@ export function traceSection({ allocation }: HtmlReportInput): Section {
   const table = dataTable({
     caption: 'Steps of the search',
     columns: columns('>step', 'phase', 'moves', 'reason', '>bytes', '>drop', '>divergence', 'kept'),
-    style: 'wide',
+    style: 'wide trace',
     rows: trace.map((step, index) => [
       String(index + 1),
       step.phase,
@@ -39,7 +39,7 @@ export function traceSection({ allocation }: HtmlReportInput): Section {
         ? null
         : trace.length <= OPEN_STEPS
           ? table
-          : details(`All ${plural(trace.length, 'step')}`, table),
+          : details(`All ${plural(trace.length, 'step')}`, table, false),
   };
 }
 

@@ -36,43 +36,32 @@ ${warnings.map((warning) => html`<p class="note">Note: ${warning}</p>\n`)}${reac
   };
 }
 
-function askedTable(allocation: AllocationFile): Content {
-  const { targets, floor, cost, validation, accuracy } = allocation;
+function askedTable({ targets, floor, cost, verdict, validation, accuracy }: AllocationFile): Content {
   const rows: Content[][] = targets.map(({ resource, limit, text }) => {
     const { title, unit } = resourceOf(resource);
     const holds = cost[resource] === undefined ? null : cost[resource] <= limit;
-    return [code(text), title, `at most ${amount(limit, unit)}`, amount(cost[resource], unit), held(holds)];
+    return [code(text), held(holds), amount(cost[resource], unit), `at most ${amount(limit, unit)}`, title];
   });
   if (floor) {
-    const limit = floorLimit(floor, validation);
-    const of = (a: Accuracy | null) => (limit.drop ? dropText(a) : qualityText(a, a?.quantized ?? null));
-    rows.push([
-      code(floor.text),
-      'on validation, which the search saw',
-      limit.text,
-      of(validation),
-      held(FLOOR_HOLDS.includes(allocation.verdict)),
-    ]);
-    const judged = accuracy && isKnown(accuracy.drop) ? accuracy.drop <= floor.maxDrop : null;
+    const decibels = validation?.metric === 'sqnr';
+    const limit = decibels ? floor.text : `at most ${shown(floor.maxDrop, signed)}`;
+    const what = decibels ? 'SQNR' : 'drop';
+    const came = (a: Accuracy) =>
+      decibels ? qualityText(a, a.quantized) : `${dropText(a)}${intervalText(a, ' (', ')')}`;
+    const row = (a: Accuracy, holds: boolean | null, where: string) =>
+      rows.push([code(floor.text), held(holds), came(a), limit, `${what} on ${where}`]);
+    if (validation) row(validation, FLOOR_HOLDS.includes(verdict), 'validation, which the search saw');
     if (accuracy)
-      rows.push([code(floor.text), 'judged on unseen samples', limit.text, of(accuracy), held(judged)]);
+      row(accuracy, isKnown(accuracy.drop) ? accuracy.drop <= floor.maxDrop : null, 'unseen samples');
   }
   if (rows.length === 0)
     return html`<p>Nothing in particular was asked for; the knee of the front was taken.</p>`;
   return dataTable({
     caption: 'What was asked and what came',
-    columns: columns('asked', 'of', '>limit', '>came', 'held'),
+    columns: columns('asked', 'held', '>came', '>limit', 'of'),
+    style: 'asked',
     rows,
   });
-}
-
-/** A floor on the drop, or on something else where there is no drop. */
-function floorLimit(
-  { text, maxDrop }: NonNullable<AllocationFile['floor']>,
-  validation: Accuracy | null,
-): { drop: boolean; text: string } {
-  if (validation?.metric === 'sqnr' || !isKnown(maxDrop)) return { drop: false, text };
-  return { drop: true, text: `a drop of at most ${signed(maxDrop)}` };
 }
 
 function held(holds: boolean | null): Markup {
@@ -92,13 +81,14 @@ function judgedSentence({ accuracy }: AllocationFile): Content {
   return html`On ${whole(accuracy.samples)} samples that the search never saw, ${accuracy.metric} is <strong>${qualityText(accuracy, accuracy.quantized)}</strong>${
     accuracy.float === null
       ? null
-      : html` (float ${qualityText(accuracy, accuracy.float)}): a drop of <strong>${dropText(accuracy)}</strong> percentage points${intervalText(accuracy)}`
+      : html` (float ${qualityText(accuracy, accuracy.float)}): a drop of <strong>${dropText(accuracy)}</strong> percentage points${intervalText(accuracy, ', 95 % interval ')}`
   }.`;
 }
 
-function intervalText({ interval }: Accuracy): string {
+/** The paired 95 % interval of the drop between two texts; nothing where there is none. */
+function intervalText({ interval }: Accuracy, before: string, after = ''): string {
   if (!interval?.every(isKnown)) return '';
-  return `, 95 % interval ${signed(interval[0])} to ${signed(interval[1])}`;
+  return `${before}${signed(interval[0])} to ${signed(interval[1])}${after}`;
 }
 
 function reachable({ reachable: closest }: AllocationFile): Markup {
@@ -167,9 +157,8 @@ function accuracyCellsOf(a: Accuracy): string[] {
 }
 
 const dropBeside = (a: Accuracy) =>
-  intervalText(a)
-    .replace(/^, /, '')
-    .replace(/^$/, a.drop === null ? 'not known' : 'points');
+  intervalText(a, '95 % interval ') ||
+  (a.drop === null ? 'there is none for this metric' : 'percentage points');
 
 function sizeTable({ allocation, fileBytes, sqntBytes }: HtmlReportInput, int8: number): Markup {
   const { floatBytes, cost } = allocation;
