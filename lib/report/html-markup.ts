@@ -31,7 +31,7 @@ export const nothing = new Markup('');
 /** Names up to this length stay on one line. */
 const LONG = 32;
 
-/** A name of a model, a hash: its own marks of writing direction end with it. */
+/** A name of a model, a hash. */
 export const code = (name: string) =>
   html`<code${name.length > LONG ? html` class="long"` : null}>${name}</code>`;
 

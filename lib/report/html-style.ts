@@ -15,7 +15,7 @@ export const STYLE = `
 @media screen and (prefers-color-scheme: dark) { :root:not([data-theme=light]) { color-scheme: dark; ${variables(DARK)} } }
 @media screen { :root[data-theme=dark] { color-scheme: dark; ${variables(DARK)} } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 1080px; padding: 24px 24px 64px; background: var(--background); color: var(--text); font: 15px/1.5 system-ui, sans-serif; }
+body { margin: 0 auto; max-width: 1080px; padding: 24px 24px 64px; background: var(--background); color: var(--text); font: 15px/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
 h1 { margin: 0; font-size: 26px; line-height: 1.25; overflow-wrap: anywhere; }
 h2 { margin: 0; font-size: 20px; }
 h3 { margin: 24px 0 4px; font-size: 15px; }
@@ -28,7 +28,7 @@ nav ul { display: flex; flex-wrap: wrap; gap: 2px 18px; margin: 20px 0 0; paddin
 code, pre { font: 13px/1.5 ui-monospace, monospace; }
 code { unicode-bidi: isolate; overflow-wrap: anywhere; }
 th code, td code { white-space: nowrap; }
-th code.long, td code.long { display: inline-block; min-width: 32ch; white-space: normal; }
+th code.long, td code.long { display: inline-block; min-width: 32ch; vertical-align: top; white-space: normal; }
 pre { margin: 8px 0; padding: 12px 16px; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; background: var(--panel); border: 1px solid var(--line); border-radius: 6px; }
 button { padding: 4px 12px; font: inherit; white-space: nowrap; color: var(--text); background: var(--panel); border: 1px solid var(--line); border-radius: 6px; cursor: pointer; }
 :focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
@@ -60,6 +60,7 @@ summary { cursor: pointer; }
 section > details > summary { margin: 8px 0; color: var(--link); }
 th details { min-width: 17em; }
 th summary { white-space: nowrap; }
+.trace td:nth-child(3), .trace td:nth-child(4) { min-width: 14em; overflow-wrap: anywhere; }
 th details p { margin: 2px 0 6px; color: var(--quiet); font-size: 13px; }
 .axis-bar { fill: var(--quiet); }
 svg { display: block; max-width: 100%; height: auto; }
@@ -113,7 +114,6 @@ footer { margin-top: 48px; color: var(--quiet); font-size: 13px; }
   th:first-child { position: sticky; left: 0; background: var(--background); }
   th code.long, td code.long { min-width: 16ch; }
   th details { min-width: 0; }
-  .trace td:nth-child(3), .trace td:nth-child(4) { min-width: 14em; }
   .multiples { grid-template-columns: repeat(auto-fill, minmax(140px, 1fr)); }
 }
 @media print {

@@ -1,8 +1,11 @@
 /** What every chart shares: text that cannot break out, rounded pixels, axes. */
 
-/** Control characters, halves of surrogate pairs: no document may hold them. */
+/**
+ * Control characters and halves of surrogate pairs, which no document may hold, and the marks that turn the direction of
+ * writing, with which a name can look like another.
+ */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const UNPRINTABLE = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\ud800-\udfff]/gu;
+const UNPRINTABLE = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\u202a-\u202e\u2066-\u2069\ud800-\udfff]/gu;
 const ENTITIES: Readonly<Record<string, string>> = {
   '&': '&amp;',
   '<': '&lt;',
