@@ -77,7 +77,7 @@ function table(histograms: readonly LayerHistogram[]): Markup {
   const number = (value: number) => shown(value, (known) => significant(known));
   return dataTable({
     caption: 'Histograms of weights',
-    columns: columns('layer', '>bits', '>weights', '>from', '>to', '>overlap'),
+    columns: columns('layer', '>bits', '>weights', '>least', '>most', '>overlap'),
     rows: histograms.map((histogram) => [
       code(histogram.layer),
       String(histogram.bits),
