@@ -1,4 +1,5 @@
 import { significant } from '../report/numbers.ts';
+import { type Axis, escaped, logAxis, round, text } from '../report/svg.ts';
 import type { BenchResult } from './bench.ts';
 import type { LimitRow } from './rows.ts';
 import { SURVEY_BYTES } from './shapes.ts';
@@ -59,27 +60,6 @@ export function rooflineSvg(
   ].join('\n');
 }
 
-/** Logarithmic axis from data to pixels. */
-interface Axis {
-  low: number;
-  high: number;
-  at(value: number): number;
-  ticks: number[];
-}
-
-function axis(low: number, high: number, from: number, to: number, steps: readonly number[]): Axis {
-  const ticks: number[] = [];
-  for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++)
-    for (const step of steps) {
-      const tick = step * 10 ** power;
-      if (tick >= low * 0.999 && tick <= high * 1.001) ticks.push(tick);
-    }
-  const scale = (to - from) / Math.log(high / low);
-  return { low, high, ticks, at: (value) => round(from + Math.log(value / low) * scale) };
-}
-
-const round = (pixels: number) => Math.round(10 * pixels) / 10;
-
 function panel(
   { limits, computer }: Pick<BenchResult, 'limits' | 'computer'>,
   name: string,
@@ -95,14 +75,14 @@ function panel(
   const intensities = points.map(({ intensity }) => intensity);
   const rates = [...points.map(({ row }) => row.gops!), ...roofs.map(({ gops }) => gops!)];
   const [right, bottom] = [PANEL.width - PANEL.right, top + PANEL.height - PANEL.bottom];
-  const x = axis(
+  const x = logAxis(
     Math.min(...intensities, 1) / 1.5,
     Math.max(...intensities) * 1.5,
     PANEL.left,
     right,
     [1, 3],
   );
-  const y = axis(Math.min(...rates) / 1.6, Math.max(...rates) * 1.5, bottom, top + PANEL.top, [1, 2, 5]);
+  const y = logAxis(Math.min(...rates) / 1.6, Math.max(...rates) * 1.5, bottom, top + PANEL.top, [1, 2, 5]);
   const [backend, isa, threads] = name.split(' ');
   return [
     text(
@@ -206,12 +186,4 @@ function legend(points: readonly RooflinePoint[], y: number): string {
     x += 26 + 6.5 * name.length;
   }
   return parts.join('');
-}
-
-function text(x: number, y: number, content: string, style = '', anchor = 'start'): string {
-  return `<text${style && ` class="${style}"`} x="${x}" y="${y}" text-anchor="${anchor}">${escaped(content)}</text>`;
-}
-
-function escaped(content: string): string {
-  return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

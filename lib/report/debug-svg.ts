@@ -1,6 +1,7 @@
 import type { LayerDamage } from '../analysis/index.ts';
 import { breakSentence, type DebugReport, decibels, widths } from './debug-text.ts';
 import { significant } from './numbers.ts';
+import { escaped, round, shortened, text } from './svg.ts';
 
 /** Pixels: one row of the chart per layer, so that names stay legible however deep the network is. */
 const ROW = 22;
@@ -50,7 +51,7 @@ const STYLE = `
  */
 export function debugSvg(report: DebugReport): string {
   const { layers } = report;
-  const labels = layers.map((layer) => shortened(layer.name));
+  const labels = layers.map((layer) => shortened(layer.name, LONGEST_NAME));
   const left = Math.round(24 + CHARACTER * Math.max(12, ...labels.map(({ length }) => length)) + 62);
   const bottom = TOP + ROW * layers.length;
   const sentence = breakSentence(report);
@@ -150,19 +151,4 @@ function legend(left: number, y: number): string {
 
 function tip({ name, op, own, endToEnd, saturation }: LayerDamage): string {
   return `${name} (${op}): ${decibels(own.sqnr)} dB by itself, ${decibels(own.due)} dB due, ${decibels(endToEnd.sqnr)} dB accumulated, ${significant(100 * saturation)} % saturated`;
-}
-
-/** The end of a name tells more than its beginning. */
-function shortened(name: string): string {
-  return name.length > LONGEST_NAME ? `...${name.slice(3 - LONGEST_NAME)}` : name;
-}
-
-const round = (pixels: number) => Math.round(10 * pixels) / 10;
-
-function text(x: number, y: number, content: string, style = '', anchor = 'start'): string {
-  return `<text${style && ` class="${style}"`} x="${x}" y="${y}" text-anchor="${anchor}">${escaped(content)}</text>`;
-}
-
-function escaped(content: string): string {
-  return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

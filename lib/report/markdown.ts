@@ -22,7 +22,8 @@ export interface ReportInput {
 
 type Accuracy = NonNullable<AllocationFile['accuracy']>;
 
-const VERDICTS: Record<AllocationFile['verdict'], string> = {
+/** What a verdict means, without its word. */
+export const VERDICTS: Record<AllocationFile['verdict'], string> = {
   met: 'every target is met.',
   'resource-only':
     'the ceilings hold, the accuracy floor does not; this is the best accuracy found within them.',
@@ -117,7 +118,8 @@ function size({ allocation, fileBytes, sqntBytes }: ReportInput): string {
   ].join('\n\n');
 }
 
-function uniformBytes(allocation: AllocationFile, bits: number): number {
+/** Weight bytes if every layer had this width. */
+export function uniformBytes(allocation: AllocationFile, bits: number): number {
   const excess = allocation.cost['weightBytes'] - sumOf(allocation.layers, ({ weightBytes }) => weightBytes);
   return (
     excess +
@@ -254,7 +256,8 @@ function traceSection(allocation: AllocationFile): string {
   return text.join('\n\n');
 }
 
-function moves(list: AllocationFile['trace'][number]['moves']): string {
+/** The first two moves of a step, and how many more there are. */
+export function moves(list: AllocationFile['trace'][number]['moves']): string {
   if (list.length === 0) return '-';
   const text = list
     .slice(0, 2)
