@@ -17,8 +17,8 @@ const LEAST_LOSS = 0.05;
 const STEP = { first: 0.02, most: 0.04, least: 0.001 } as const;
 /** The step after a plan that held, and after one size where none did. */
 const STEP_CHANGE = { held: 1.5, missed: 0.5 } as const;
-/** Sizes in a row at which no plan held before the smallest that did is taken. */
-const IDLE_SIZES = 7;
+/** Sizes in a row at which no plan held before the smallest that did is taken: all steps three times. */
+const IDLE_SIZES = 18;
 /** Plans tried at one size where measured drops alone, not what they lead to expect, miss the floor. */
 const TRIES = 4;
 /** Plans tried at one size in any case. */
