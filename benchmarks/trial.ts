@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
-import { type Ask, type Study, withStudy } from '../lib/pipeline/study.ts';
+import type { Ask } from '../lib/pipeline/answers.ts';
+import { type Study, withStudy } from '../lib/pipeline/study.ts';
 import type { Pair } from './pairs.ts';
 
 /** One pair with all strategies, alone in its process so that its peak memory is its own. */
@@ -56,7 +57,6 @@ export async function run(trial: Trial): Promise<Row[]> {
     evaluate: pair.evaluate,
     preprocessing: pair.preprocessing,
     seed,
-    strategies,
     ...(pair.validation !== undefined && { validation: pair.validation }),
     ...(threads !== undefined && { threads }),
     ...(backend !== undefined && { backend }),

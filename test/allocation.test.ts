@@ -30,6 +30,7 @@ const allocation: AllocationFile = {
   cost: { weightBytes: 614, averageBits: 3.5 },
   device: { name: 'generic-memory', sha256: digest },
   floatBytes: 4000,
+  uniform: [],
   validation: { metric: 'top-1', float: 90, quantized: 89.5, drop: 0.5, interval: [-0.4, 1.4], samples: 200 },
   accuracy: { metric: 'top-1', float: 91, quantized: 89.5, drop: 1.5, interval: [0.1, 2.9], samples: 200 },
   data: {

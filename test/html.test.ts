@@ -48,6 +48,7 @@ function allocationOf(names: readonly string[]): AllocationFile {
     return {
       ...{ name, op: 'Conv' as const, parameters: weightCount + outChannels, weightCount, outChannels },
       ...{ macs: 1e6, sigma: 0.05, weights, activations: i % 7 === 3 ? 4 : 8, weightBytes },
+      ...{ rawSigma: null, offered: [] },
     };
   });
   const weightBytes = layers.reduce((sum, layer) => sum + layer.weightBytes, 0);
@@ -62,7 +63,8 @@ function allocationOf(names: readonly string[]): AllocationFile {
     targets: [{ resource: 'weightBytes', limit: weightBytes + 1, text: 'size=20%' }],
     floor: { text: 'max-drop=1', maxDrop: 1 },
     verdict: 'met',
-    ...{ binding: [], reachable: null, warnings: [] },
+    ...{ binding: [], reachable: null, feasible: [], uniform: [], warnings: [] },
+    device: { name: 'generic-memory', sha256: DIGEST },
     ...{ cost, floatBytes: 8 * weightBytes },
     validation: accuracy(0.75, 2500),
     accuracy: accuracy(0.5, 2400),

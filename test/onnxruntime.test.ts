@@ -120,7 +120,13 @@ describe('executor onnxruntime: networks', () => {
       assert.match(result.artefacts.report, new RegExp(`were run by onnxruntime ${found!.version}`));
       assert.match(result.artefacts.report, /--executor onnxruntime/);
       assert.match(result.artefacts.report, /there is no packed file/);
-      assert.deepEqual(readdirSync(out).sort(), ['allocation.json', 'model.onnx', 'report.md']);
+      assert.deepEqual(readdirSync(out).sort(), [
+        'allocation.csv',
+        'allocation.json',
+        'model.onnx',
+        'report.html',
+        'report.md',
+      ]);
       assert.deepEqual([result.files!.sqnt, result.sqntBytes, result.artefacts.sqnt], [null, null, null]);
 
       // Every layer is searched and has its integers in the file.

@@ -111,7 +111,14 @@ describe('pipeline', () => {
     assert.ok(Math.abs(result.accuracy!.drop! - (100 - result.accuracy!.quantized)) < 1e-9);
     assert.ok(result.seconds.total > 0);
 
-    assert.deepEqual(readdirSync(out).sort(), ['allocation.json', 'model.onnx', 'model.sqnt', 'report.md']);
+    assert.deepEqual(readdirSync(out).sort(), [
+      'allocation.csv',
+      'allocation.json',
+      'model.onnx',
+      'model.sqnt',
+      'report.html',
+      'report.md',
+    ]);
     const model = new Uint8Array(readFileSync(result.files!.model));
     assert.deepEqual(model, result.artefacts.model);
     const packed = new Uint8Array(readFileSync(result.files!.sqnt!));

@@ -216,6 +216,13 @@ function build(run: (chosen: Chosen) => void, version: string): Command {
       .option('--metric <FILE.mjs>', 'module that exports a function scoring samples, instead of top-1')
       .option('--samples <N>', 'samples at most', integer('samples')),
   );
+  add('explain', (command) =>
+    command
+      .description('Say why a layer has its width, and what one bit more or less would do')
+      .argument('<allocation>', 'output folder of quantize, or its allocation.json')
+      .argument('<layer>', "the layer's name")
+      .option('--json', 'print one JSON document on stdout and nothing else'),
+  );
   add('debug', debugCommand);
   add('bench', benchCommand);
   add('devices', devicesCommand);
@@ -227,6 +234,7 @@ const ACTIONS: Record<string, () => Promise<Action>> = {
   plan: async () => (await import('./plan.ts')).planAction,
   inspect: async () => (await import('./inspect.ts')).inspectAction,
   evaluate: async () => (await import('./evaluate.ts')).evaluateAction,
+  explain: async () => (await import('./explain.ts')).explainAction,
   debug: async () => (await import('./debug.ts')).debugAction,
   bench: async () => (await import('./bench.ts')).benchAction,
   devices: async () => (await import('./devices.ts')).devicesAction,
@@ -321,7 +329,7 @@ function argumentSentence(error: CommanderError): string {
     case 'commander.unknownOption':
       return `Expected a known option but received ${quoted}${suggestion}.`;
     case 'commander.unknownCommand':
-      return `Expected quantize, plan, inspect, evaluate, debug, bench or devices but received ${quoted}${suggestion}.`;
+      return `Expected quantize, plan, inspect, evaluate, explain, debug, bench or devices but received ${quoted}${suggestion}.`;
     case 'commander.missingArgument':
       return `Expected an argument for ${quoted} but received none.`;
     case 'commander.optionMissingArgument':
@@ -333,7 +341,7 @@ function argumentSentence(error: CommanderError): string {
         ? 'Expected only flags but received an argument (--model names a network).'
         : `Expected ${text.includes("'debug'") ? 'two models' : 'one model'} but received more arguments (quote values that contain spaces).`;
     case 'commander.help':
-      return 'Expected a command (quantize, plan, inspect, evaluate, debug, bench or devices) but received none; --help explains them.';
+      return 'Expected a command (quantize, plan, inspect, evaluate, explain, debug, bench or devices) but received none; --help explains them.';
     default: {
       const sentence = text.replaceAll('\n', ' ');
       return sentence.endsWith('.') ? sentence : `${sentence}.`;

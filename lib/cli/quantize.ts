@@ -3,7 +3,7 @@ import type { QuantizeOptions } from '../pipeline/options.ts';
 import { quantize } from '../pipeline/quantize.ts';
 import type { AccuracyResult, QuantizeResult, Reused } from '../pipeline/result.ts';
 import { accuracyCells, layerTable } from '../report/layers.ts';
-import { bytes, duration, percent, plural, significant } from '../report/numbers.ts';
+import { bytes, duration, percent, plural, signed, significant } from '../report/numbers.ts';
 import { columns, textTable } from '../report/table.ts';
 import { defined, preprocessingOption, ranOn, required, searchOptions } from './options.ts';
 import { type Action, EXIT_CODES, type Flags } from './program.ts';
@@ -50,6 +50,15 @@ function quantizeFlags(flags: Flags): Partial<QuantizeOptions> {
   return defined({ ...given, preprocessing: preprocessingOption(flags) }) as Partial<QuantizeOptions>;
 }
 
+/** The least that the missed ceilings could be, or the best accuracy within them. */
+function reachableText({ reachable }: Pick<QuantizeResult, 'reachable'>): string {
+  const { cost, measurement } = reachable!;
+  const costs = Object.entries(cost).map(([name, value]) =>
+    name.endsWith('Bytes') ? `${bytes(value)} ${name}` : `${significant(value, 4)} ${name}`,
+  );
+  return [...costs, ...(measurement ? [`a drop of ${signed(measurement.drop)} points`] : [])].join(', ');
+}
+
 function text(result: Omit<QuantizeResult, 'artefacts'>): string {
   const rows: string[][] = [];
   const row = (title: string, accuracy: AccuracyResult | null) => {
@@ -69,9 +78,11 @@ function text(result: Omit<QuantizeResult, 'artefacts'>): string {
       `verdict  ${result.verdict}`,
       ...result.warnings.map((warning) => `note     ${warning}`),
       ...result.binding.slice(0, 5).map(({ layer, reason }) => `binding  ${layer}: ${reason}`),
+      ...(result.reachable ? [`reaches  ${reachableText(result)}`] : []),
+      ...result.feasible.filter(({ ask }) => ask.length > 0).map(({ ask }) => `feasible ${ask.join(' ')}`),
       `search   ${result.strategy}, ${result.evaluations} evaluations${reused(result.cached)}, ${duration(seconds.total)} on ${ranOn(result)}`,
       ...(files
-        ? [files.model, files.sqnt, files.allocation, files.report]
+        ? [files.model, files.sqnt, files.allocation, files.table, files.report, files.page]
             .filter((file) => file !== null)
             .map((file, i) => `${i === 0 ? 'files' : ''.padEnd(5)}    ${file}`)
         : []),

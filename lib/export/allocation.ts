@@ -135,7 +135,13 @@ export const allocationSchema = z
     binding: z.array(binding).describe('Layers that stand in the way of a missed target, worst first.'),
     reachable: z.strictObject({ cost, measurement }).nullable(),
     feasible: z
-      .array(z.strictObject({ cost, measurement }))
+      .array(
+        z.strictObject({
+          cost,
+          measurement,
+          ask: z.array(z.string()).describe('Flags of targets that this point meets.'),
+        }),
+      )
       .describe(
         'Where a target is missed: measured points that meet targets near those asked for, nearest first.',
       ),
@@ -154,6 +160,9 @@ export const allocationSchema = z
       .array(z.strictObject({ name: z.string(), op: z.string() }))
       .describe('Nodes that stay in float.'),
     evaluations: natural,
+    uniform: z
+      .array(z.strictObject({ bits, cost, measurement }))
+      .describe('One width for all weights, measured after the search for comparison.'),
     trace: z.array(step),
   })
   .meta({ title: 'SigmaQuant allocation' });

@@ -14,5 +14,12 @@ export { type CostedLayer, floatBytes, memoryCost, type Resource } from './memor
 export { type CostedNetwork, costedNetwork, type DigitSource, type NetworkLayer } from './network.ts';
 export { type RoundedPair, roundedPair } from './pairs.ts';
 export { type Geometry, parseShape } from './shapes.ts';
-export { deviceTargets, memoryTargets, parseTargets, referencesOf, type TargetContext } from './targets.ts';
+export {
+  deviceTargets,
+  memoryTargets,
+  parseTargets,
+  referencesOf,
+  type TargetContext,
+  targetText,
+} from './targets.ts';
 export { type BoardOptions, boardDevice, fitRules, parseTimings, type Timing } from './timings.ts';

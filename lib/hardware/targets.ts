@@ -44,6 +44,8 @@ const TARGETS: Readonly<Record<string, Target>> = {
   'peak-area': target('peakArea', SQUARE_MILLIMETRES, 'peak-area=0.8mm2 or peak-area=-20%:int8'),
 };
 
+/** Significant digits of a target that is suggested. */
+const TEXT_DIGITS = 6;
 /** More than this many times what it is compared with is a slip. Percent. */
 const MOST_PERCENT = 10_000;
 
@@ -94,6 +96,17 @@ export function parseTargets(texts: readonly string[], context: TargetContext): 
     ceilings.push(ceiling);
   }
   return ceilings;
+}
+
+/** A target that a cost meets, in the resource's own unit and rounded up: `size=93100B`; null for one that has no name. */
+export function targetText(resource: string, cost: number): string | null {
+  const entry = Object.entries(TARGETS).find(([, target]) => target.resource === resource);
+  if (entry === undefined) return null;
+  const [name, { units }] = entry;
+  const unit = Object.keys(units).findLast((own) => units[own] === 1 && !own.includes('µ'))!;
+  const step = 10 ** (Math.floor(Math.log10(Math.max(cost, Number.MIN_VALUE))) - TEXT_DIGITS + 1);
+  const rounded = Math.ceil(cost / step - 1e-9) * step;
+  return `${name}=${Number(rounded.toPrecision(TEXT_DIGITS))}${unit}`;
 }
 
 /** What the targets are compared with: `int8` and names of devices, each once. Throws as parseTargets. */

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Allocation, Ceiling, Measurement } from '../allocate/allocate.ts';
+import type { Allocation, Ceiling, Cost, Measurement } from '../allocate/allocate.ts';
 import type { LayerProfile } from '../analysis/analysis.ts';
 import { ALLOCATION_VERSION, type AllocationFile, serializeAllocation } from '../export/allocation.ts';
 import { ortModel } from '../export/ort.ts';
@@ -7,22 +7,26 @@ import { checkReadBack, checkSame } from '../export/read-back.ts';
 import { packedModel } from '../export/sqnt.ts';
 import type { Layer } from '../graph/graph.ts';
 import { toChannelsLast, unsupportedNodes } from '../graph/index.ts';
-import { serializeDevice } from '../hardware/index.ts';
+import { serializeDevice, targetText } from '../hardware/index.ts';
 import { writeModel } from '../onnx/index.ts';
 import type { Quantization } from '../quant/quantizer.ts';
+import { htmlReport } from '../report/html.ts';
 import { markdownReport } from '../report/markdown.ts';
 import { unpackedModel } from '../runtime/unpack.ts';
 import { readSqnt, writeSqnt } from '../sqnt/index.ts';
+import type { UniformPoint } from './answers.ts';
 import type { Choices } from './choices.ts';
 import { commandOf } from './command.ts';
 import { writeDirectory } from './files.ts';
 import { layerRows } from './layer-rows.ts';
 import { type OpenedModel, sha256 } from './model.ts';
 import { DEFAULTS, type QuantizeOptions } from './options.ts';
+import { layerCsv, reportInput } from './report-files.ts';
 import type { Costs } from './resources.ts';
 import type { AccuracyResult, Artefacts, ExecutorResult, OutputFiles } from './result.ts';
 import type { Roles, Samples } from './samples.ts';
 import type { Floor } from './search.ts';
+
 import { toolVersion } from './version.ts';
 import { warningsOf } from './warnings.ts';
 
@@ -30,7 +34,9 @@ const NAMES = {
   model: 'model.onnx',
   sqnt: 'model.sqnt',
   allocation: 'allocation.json',
+  table: 'allocation.csv',
   report: 'report.md',
+  page: 'report.html',
 } as const;
 export const OUTPUT_NAMES: readonly string[] = Object.values(NAMES);
 /** Stands for infinities and NaN in files: JSON has none. */
@@ -55,6 +61,8 @@ export interface Outcome {
   floatNodes: readonly string[];
   allocation: Allocation;
   floor: Floor | null;
+  /** Uniform widths, measured for comparison. */
+  uniform: readonly UniformPoint[];
   validation: AccuracyResult;
   accuracy: AccuracyResult | null;
   /** Null where outputs are not classes. */
@@ -75,13 +83,22 @@ export async function makeArtefacts(outcome: Outcome): Promise<Artefacts> {
   checkReadBack(bytes, quantization);
   const allocation = await allocationOf(outcome, { profile: 'ort', opset, sha256: sha256(bytes) });
   const sqnt = packedFile(outcome);
-  const report = markdownReport({
+  const reported = {
+    ...outcome,
     allocation,
     command: commandOf(options),
     fileBytes: bytes.length,
     sqntBytes: sqnt?.length ?? null,
-  });
-  return { model: bytes, sqnt, allocation, report };
+    widths: outcome.allocation.widths,
+  };
+  return {
+    model: bytes,
+    sqnt,
+    allocation,
+    table: layerCsv(reported),
+    report: markdownReport(reported),
+    page: htmlReport(reportInput(reported)),
+  };
 }
 
 /** Opened again as the runtime opens it, and compared. Null where our engine could not run it. */
@@ -129,6 +146,7 @@ async function allocationOf(
     feasible: allocation.feasible.map(({ cost, measurement }) => ({
       cost: finiteCost(cost),
       measurement: finiteMeasurement(measurement),
+      ask: asksOf(cost, measurement, outcome),
     })),
     warnings: warningsOf({ ...outcome, data }),
     cost: finiteCost(allocation.cost),
@@ -144,6 +162,11 @@ async function allocationOf(
       op: model.graph.nodes.find((node) => node.name === name)?.op ?? '',
     })),
     evaluations: allocation.evaluations,
+    uniform: outcome.uniform.map(({ bits, cost, measurement }) => ({
+      bits,
+      cost: finiteCost(cost),
+      measurement: finiteMeasurement(measurement),
+    })),
     trace: allocation.trace.map((step) => ({
       phase: step.phase,
       moves: step.moves.map((move) => ({ ...move })),
@@ -153,6 +176,13 @@ async function allocationOf(
       kept: step.kept,
     })),
   };
+}
+
+/** Flags of targets of the kinds asked for that a measured point meets. */
+function asksOf(cost: Cost, measurement: Measurement | null, { ceilings, floor }: Outcome): string[] {
+  const targets = ceilings.flatMap(({ resource }) => targetText(resource, cost[resource]) ?? []);
+  const drop = measurement && floor ? Math.max(0, Math.ceil(measurement.drop * 100) / 100) : null;
+  return [...targets.map((text) => `--target ${text}`), ...(drop === null ? [] : [`--max-drop ${drop}`])];
 }
 
 async function dataOf({
@@ -195,14 +225,16 @@ export function outputFiles(directory: string, packed: boolean): OutputFiles {
     model: join(directory, NAMES.model),
     sqnt: packed ? join(directory, NAMES.sqnt) : null,
     allocation: join(directory, NAMES.allocation),
+    table: join(directory, NAMES.table),
     report: join(directory, NAMES.report),
+    page: join(directory, NAMES.page),
   };
 }
 
 /** All files or none. Throws OUTPUT_EXISTS, INVALID_ARGUMENT where the path cannot be written. */
 export async function writeArtefacts(
   directory: string,
-  { model, sqnt, allocation, report }: Artefacts,
+  { model, sqnt, allocation, table, report, page }: Artefacts,
   force: boolean,
   signal?: AbortSignal,
 ): Promise<void> {
@@ -212,7 +244,9 @@ export async function writeArtefacts(
       [NAMES.model]: model,
       ...(sqnt ? { [NAMES.sqnt]: sqnt } : {}),
       [NAMES.allocation]: serializeAllocation(allocation),
+      [NAMES.table]: table,
       [NAMES.report]: report,
+      [NAMES.page]: page,
     },
     { names: OUTPUT_NAMES, force, ...(signal ? { signal } : {}) },
   );

@@ -17,14 +17,13 @@ import {
 import type { Choices } from './choices.ts';
 import { metricDigest } from './metric.ts';
 import type { Executable } from './model.ts';
-import { type DataSource, DEFAULTS } from './options.ts';
+import { type DataSource, DEFAULTS, type QuantizeOptions } from './options.ts';
 import { type Ranges, widthsKey } from './quantization.ts';
 import { recoveryOf } from './resources.ts';
 import type { Reused } from './result.ts';
 import type { Roles, Samples } from './samples.ts';
 import type { Score } from './scoring.ts';
 import type { Candidate } from './search.ts';
-import type { StudyOptions } from './study.ts';
 import { toolVersion } from './version.ts';
 
 /** Samples whose values enter a key where the caller brings a data set: what its preprocessing makes of them. */
@@ -48,13 +47,11 @@ export interface StudyCache {
 
 /** What values depend on. */
 export interface CachedStudy extends Pick<Executable, 'model' | 'executor'> {
-  options: StudyOptions;
+  options: QuantizeOptions;
   kernels: Kernels;
   /** Those that get a width, in execution order. */
   layers: readonly Layer[];
   choices: Choices;
-  /** Directions in which the profile measures the curvature. */
-  probes: number;
   roles: Roles;
 }
 
@@ -69,7 +66,7 @@ export async function openCache(study: CachedStudy): Promise<StudyCache> {
   return new KeptStudy(
     study,
     await folder.entries(['integers', integers]),
-    await folder.entries(['profile', integers, widths, study.probes]),
+    await folder.entries(['profile', integers, widths]),
     (validation) => folder.entries(['evaluations', integers, validation]),
   );
 }
@@ -92,7 +89,7 @@ async function integersKey({
   const { model: _, calibration, validation, evaluate, metric, bits, pins, bans, groups, ...search } = work;
   const { targets, maxDrop, minAccuracy, minSqnr, strategy, evaluations, cacheBytes, opset, ...rest } =
     search;
-  const { minimize, strategies, device, ...others } = rest;
+  const { minimize, device, ...others } = rest;
   return {
     tool: toolVersion(),
     model: model.sha256,

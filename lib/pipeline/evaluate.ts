@@ -1,12 +1,11 @@
-import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Dataset, Preprocessing } from '../data/dataset.ts';
 import { SigmaQuantError } from '../errors.ts';
-import { type AllocationFile, parseAllocation } from '../export/allocation.ts';
+import type { AllocationFile } from '../export/allocation.ts';
 import { quantizationOf } from '../export/read-back.ts';
 import { createKernels } from '../kernels/index.ts';
 import type { BackendName, Isa } from '../kernels/kernels.ts';
-import { outputFiles } from './artefacts.ts';
+import { readAllocation } from './allocation-file.ts';
 import { readBytes } from './files.ts';
 import { paired } from './interval.ts';
 import { loadMetric, type MetricFunction } from './metric.ts';
@@ -120,9 +119,7 @@ async function openAllocation(
   path: string,
   model: OpenedModel,
 ): Promise<{ allocation: AllocationFile; bytes: Uint8Array }> {
-  const folder = await isFolder(path);
-  const file = folder ? outputFiles(path, false).allocation : path;
-  const allocation = parseAllocation(Buffer.from(await readBytes(file, 'allocation')).toString('utf8'));
+  const { file, allocation } = await readAllocation(path);
   if (allocation.model.sha256 !== model.sha256)
     throw new SigmaQuantError(
       'INVALID_ARGUMENT',
@@ -140,12 +137,4 @@ async function openAllocation(
       `Expected the exported model that the allocation names but received another ${allocation.exported.file}.`,
     );
   return { allocation, bytes };
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isDirectory();
-  } catch {
-    return false;
-  }
 }

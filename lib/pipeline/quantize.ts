@@ -21,9 +21,12 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeResult
   if (out !== undefined) await refuseExisting(out, force, OUTPUT_NAMES);
   return withStudy(options, async (study) => {
     const answer = await study.ask(options);
+    const uniform = await study.uniform(options);
+    await study.candidate.become(answer.allocation.widths, signal);
     const artefacts = await makeArtefacts({
       ...study,
       ...answer,
+      uniform,
       options: { ...options, strategy: answer.strategy },
       accuracy: await study.judge(),
       floatBytes: floatBytesOf([...study.layers, ...study.floatLayers]),
@@ -66,6 +69,7 @@ function summarize(
     warnings: allocation.warnings,
     binding: allocation.binding,
     reachable: allocation.reachable,
+    feasible: allocation.feasible,
     strategy: allocation.strategy,
     recovery: allocation.recovery,
     executor,

@@ -54,7 +54,11 @@ export interface OutputFiles {
   /** The packed file; null where our engine lacks an operator of the network. */
   sqnt: string | null;
   allocation: string;
+  /** Layers as comma-separated values. */
+  table: string;
   report: string;
+  /** The report as one HTML page. */
+  page: string;
 }
 
 /** What an earlier run had done already, and this one took from the cache. */
@@ -85,6 +89,8 @@ export interface QuantizeSummary {
   warnings: string[];
   binding: AllocationFile['binding'];
   reachable: AllocationFile['reachable'];
+  /** Where a target is missed: measured points, and flags of targets that they meet. */
+  feasible: AllocationFile['feasible'];
   strategy: string;
   recovery: string;
   executor: ExecutorResult;
@@ -106,8 +112,12 @@ export interface Artefacts {
   /** The same network packed to its widths, as docs/sqnt.md describes; null where our engine lacks an operator. */
   sqnt: Uint8Array | null;
   allocation: AllocationFile;
+  /** CSV, a line per layer. */
+  table: string;
   /** Markdown. */
   report: string;
+  /** HTML, one self-contained page. */
+  page: string;
 }
 
 export interface QuantizeResult extends QuantizeSummary {

@@ -1,5 +1,5 @@
-import type { Allocation, Ceiling, Problem, Widths } from '../allocate/allocate.ts';
-import { type FrontierOptions, type FrontierPoint, frontier, strategies } from '../allocate/index.ts';
+import type { Widths } from '../allocate/allocate.ts';
+import type { FrontierOptions, FrontierPoint } from '../allocate/index.ts';
 import type { Calibration, LayerProfile, WorkOptions } from '../analysis/analysis.ts';
 import { calibrate, type ProfileCheckpoint, profile } from '../analysis/index.ts';
 import type { Evaluator } from '../engine/engine.ts';
@@ -10,6 +10,7 @@ import { createKernels } from '../kernels/index.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import { createRecovery } from '../recovery/index.ts';
 import type { Recovery } from '../recovery/recovery.ts';
+import { type Answer, type Ask, answer, front, type UniformPoint, uniform } from './answers.ts';
 import { openCache, type StudyCache } from './cache.ts';
 import { type Choices, choicesOf } from './choices.ts';
 import { type Clock, createClock } from './clock.ts';
@@ -24,30 +25,18 @@ import {
   quantizable,
   type Ranges,
 } from './quantization.ts';
-import {
-  type Costs,
-  costsOn,
-  deviceOf,
-  digitsFrom,
-  goalOf,
-  problemLayers,
-  recoveryOf,
-  strategyOf,
-} from './resources.ts';
+import { type Costs, costsOn, deviceOf, digitsFrom, recoveryOf, strategyOf } from './resources.ts';
 import type { AccuracyResult, Seconds } from './result.ts';
 import { assignRoles, type Roles, type Samples, sampleInput } from './samples.ts';
 import { batchSize, createScorer, type Scorer } from './scoring.ts';
-import { accuracyOf, type Candidate, createCandidate, type Floor, floorOf, measurementOf } from './search.ts';
+import { accuracyOf, type Candidate, createCandidate, floorOf } from './search.ts';
 
 const STAGES = ['calibrate', 'profile', 'allocate', 'recover', 'evaluate'] as const;
 type Stage = (typeof STAGES)[number];
 
-/** Strategies that go by the curvature too. */
-const CURVED = ['sensitivity', 'hessian'];
-
 /** Everything that is decided or opened before the long work. */
-interface Job extends Executable {
-  options: StudyOptions;
+export interface Job extends Executable {
+  options: QuantizeOptions;
   work: WorkOptions;
   clock: Clock<Stage>;
   kernels: Kernels;
@@ -63,27 +52,6 @@ interface Job extends Executable {
   batch: number;
 }
 
-/** What a study is asked for: ceilings, a floor, and who chooses. */
-export type Ask = Pick<
-  QuantizeOptions,
-  'targets' | 'maxDrop' | 'minAccuracy' | 'minSqnr' | 'strategy' | 'evaluations' | 'minimize'
->;
-
-/** What came of an ask. */
-export interface Answer {
-  allocation: Allocation;
-  ceilings: readonly Ceiling[];
-  floor: Floor | null;
-  strategy: string;
-  /** Of the chosen widths. */
-  validation: AccuracyResult;
-}
-
-export interface StudyOptions extends QuantizeOptions {
-  /** All strategies that will be asked, where it is not only that of the options: what they go by is measured. */
-  strategies?: readonly string[];
-}
-
 /** A network measured once, of which any number of targets can be asked. */
 export interface Study extends Job {
   float: Evaluator;
@@ -96,6 +64,8 @@ export interface Study extends Job {
   ask(ask: Ask): Promise<Answer>;
   /** Accuracy against a resource, every point measured on validation samples; `ask` gives ceilings and evaluations. */
   front(ask: Ask, options: FrontierOptions): Promise<FrontierPoint[]>;
+  /** One width for all weights, inputs as wide as they may be: measured for comparison. The candidate has the widest of them afterwards. */
+  uniform(ask: Ask): Promise<UniformPoint[]>;
   /** Float and quantized network side by side on samples that nothing has looked at yet; null without such samples. */
   judge(): Promise<AccuracyResult | null>;
   seconds(): Seconds;
@@ -105,7 +75,7 @@ export interface Study extends Job {
  * Opens and measures a network, lends it to `use`, and frees everything. The ask of the options is checked before the
  * long work. Rejects as `quantize` does.
  */
-export async function withStudy<T>(options: StudyOptions, use: (study: Study) => Promise<T>): Promise<T> {
+export async function withStudy<T>(options: QuantizeOptions, use: (study: Study) => Promise<T>): Promise<T> {
   const clock = createClock<Stage>(STAGES);
   strategyOf(options.strategy);
   const opened = await openExecutable(options);
@@ -119,7 +89,7 @@ export async function withStudy<T>(options: StudyOptions, use: (study: Study) =>
   }
 }
 
-async function prepare(options: StudyOptions, opened: Executable, clock: Clock<Stage>): Promise<Job> {
+async function prepare(options: QuantizeOptions, opened: Executable, clock: Clock<Stage>): Promise<Job> {
   const { model, graph } = opened;
   requireLayers(model.name, model.layers);
   const input = sampleInput(model.graph);
@@ -159,8 +129,7 @@ async function prepare(options: StudyOptions, opened: Executable, clock: Clock<S
 async function study(job: Job): Promise<Study> {
   const { graph, kernels, options, clock, layers, floatLayers, choices, compile } = job;
   const float = compile(graph, kernels);
-  const probes = curved(options) ? DEFAULTS.probes : 0;
-  const cache = await openCache({ ...job, probes });
+  const cache = await openCache(job);
   // Before anything is kept: labels that the network cannot have end the run without a trace.
   const scorer = await clock.time('evaluate', () => scorerFor(job, float, job.roles.validation));
   floorOf(options, scorer);
@@ -172,7 +141,7 @@ async function study(job: Job): Promise<Study> {
   const quantizers = createQuantizers(graph, layers, ranges);
   const recovery = cache.recovery(recoveryWhenNeeded(job, calibration, quantizers));
   const profiles = await clock.time('profile', () =>
-    cache.profile((checkpoint) => profileJob(job, quantizers, recovery, probes, checkpoint)),
+    cache.profile((checkpoint) => profileJob(job, quantizers, recovery, checkpoint)),
   );
   const { signal } = job.work;
   const uncached = await createCandidate({
@@ -188,6 +157,7 @@ async function study(job: Job): Promise<Study> {
   const candidate = await cache.candidate(uncached, scorer.metric);
   const digits = job.device.array ? await digitsFrom(recovery, choices, signal) : () => null;
   const costs = costsOn(job.device, graph, layers, floatLayers, digits);
+  const measured = { job, profiles, scorer, candidate, costs };
   return {
     ...job,
     float,
@@ -196,8 +166,9 @@ async function study(job: Job): Promise<Study> {
     profiles,
     costs,
     candidate,
-    ask: (ask) => answer({ job, profiles, scorer, candidate, costs }, ask),
-    front: (ask, frontOptions) => front({ job, profiles, scorer, candidate, costs }, ask, frontOptions),
+    ask: (ask) => answer(measured, ask),
+    front: (ask, frontOptions) => front(measured, ask, frontOptions),
+    uniform: (ask) => uniform(measured, ask),
     judge: () => clock.time('evaluate', () => judge(job, float, candidate)),
     seconds: () => clock.seconds(),
   };
@@ -270,28 +241,22 @@ function profileJob(
   { graph, layers, kernels, roles, choices, options, batch, work, compile }: Job,
   quantizers: Quantizers,
   recovery: Recovery,
-  probes: number,
   checkpoint: ProfileCheckpoint,
 ) {
   const widths = [...new Set(choices.layers.flatMap(({ bits }) => bits))].sort((a, b) => a - b);
   const inputs = inputChoices(quantizers, choices.layers);
-  const runs = widths.length + probes + (inputs[0]?.quantizers.size ?? 0);
+  const runs = widths.length + DEFAULTS.probes + (inputs[0]?.quantizers.size ?? 0);
   return profile(graph, layers, kernels, roles.calibration.dataset, recovery.quantize, {
     ...work,
     compile,
     widths,
     inputs,
-    probes,
+    probes: DEFAULTS.probes,
     seed: options.seed ?? DEFAULTS.seed,
     samples: Math.min(options.samples ?? DEFAULTS.samples, profileSamples(layers, runs)),
     batch,
     checkpoint,
   });
-}
-
-/** Whether a strategy will go by the curvature. */
-function curved({ strategy, strategies: others = [] }: StudyOptions): boolean {
-  return [strategyOf(strategy), ...others].some((name) => CURVED.includes(name));
 }
 
 /**
@@ -313,56 +278,6 @@ function widest({ layers }: Choices): Widths {
       { weights: bits.at(-1)!, activations: activations.at(-1)! },
     ]),
   );
-}
-
-async function evaluateOn(job: Job, candidate: Candidate, widths: Widths) {
-  return job.clock.time('evaluate', () => candidate.score(widths, job.work));
-}
-
-interface Measured {
-  job: Job;
-  profiles: readonly LayerProfile[];
-  scorer: Scorer;
-  candidate: Candidate;
-  costs: Costs;
-}
-
-/** The problem that allocation solves, and the floor as people see it. */
-async function problemOf({ job, profiles, scorer, candidate, costs }: Measured, ask: Ask) {
-  const { work, choices, options } = job;
-  const floor = floorOf(ask, scorer);
-  const problem: Problem = {
-    ...work,
-    layers: problemLayers(profiles, choices),
-    ties: choices.ties,
-    cost: costs.model,
-    ceilings: await costs.ceilings(ask.targets),
-    maxDrop: floor?.maxDrop ?? null,
-    goal: goalOf(ask.minimize, costs.model),
-    evaluate: async (widths) => measurementOf(scorer, await evaluateOn(job, candidate, widths), ask.minSqnr),
-    budget: ask.evaluations ?? DEFAULTS.evaluations,
-    buffer: DEFAULTS.buffer,
-    seed: options.seed ?? DEFAULTS.seed,
-  };
-  return { problem, floor };
-}
-
-async function answer(measured: Measured, ask: Ask): Promise<Answer> {
-  const { job, scorer, candidate } = measured;
-  const strategy = strategyOf(ask.strategy);
-  const { problem, floor } = await problemOf(measured, ask);
-  const allocation = await job.clock.time('allocate', async () => {
-    const chosen = await strategies[strategy](problem);
-    await candidate.become(chosen.widths, job.work.signal);
-    return chosen;
-  });
-  const validation = accuracyOf(scorer, await evaluateOn(job, candidate, allocation.widths));
-  return { allocation, ceilings: problem.ceilings, floor, strategy, validation };
-}
-
-async function front(measured: Measured, ask: Ask, options: FrontierOptions): Promise<FrontierPoint[]> {
-  const { problem } = await problemOf(measured, ask);
-  return measured.job.clock.time('allocate', () => frontier(problem, options));
 }
 
 /** Float and quantized network side by side on samples that nothing has looked at yet. */

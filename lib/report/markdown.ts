@@ -72,6 +72,12 @@ function verdict(allocation: AllocationFile): string {
           : ''
       }.`,
     );
+  const feasible = allocation.feasible.filter(({ ask }) => ask.length > 0);
+  if (feasible.length > 0)
+    lines.push(
+      'Targets nearby that were met when measured, nearest first:',
+      feasible.map(({ ask }) => `- \`${ask.join(' ')}\``).join('\n'),
+    );
   if (allocation.binding.length > 0)
     lines.push(
       'Layers that bind, worst first:',

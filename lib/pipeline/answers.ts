@@ -1,0 +1,107 @@
+import type { Allocation, Ceiling, Cost, Measurement, Problem, Widths } from '../allocate/allocate.ts';
+import { type FrontierOptions, type FrontierPoint, frontier, strategies } from '../allocate/index.ts';
+import type { LayerProfile } from '../analysis/analysis.ts';
+import { DEFAULTS, type QuantizeOptions } from './options.ts';
+import { type Costs, goalOf, problemLayers, strategyOf } from './resources.ts';
+import type { AccuracyResult } from './result.ts';
+import type { Scorer } from './scoring.ts';
+import { accuracyOf, type Candidate, type Floor, floorOf, measurementOf } from './search.ts';
+import type { Job } from './study.ts';
+
+/** What a study is asked for: ceilings, a floor, and who chooses. */
+export type Ask = Pick<
+  QuantizeOptions,
+  'targets' | 'maxDrop' | 'minAccuracy' | 'minSqnr' | 'strategy' | 'evaluations' | 'minimize'
+>;
+
+/** What came of an ask. */
+export interface Answer {
+  allocation: Allocation;
+  ceilings: readonly Ceiling[];
+  floor: Floor | null;
+  strategy: string;
+  /** Of the chosen widths. */
+  validation: AccuracyResult;
+}
+
+export interface UniformPoint {
+  bits: number;
+  cost: Cost;
+  measurement: Measurement;
+}
+
+/** A network and all that was measured of it before anything is asked. */
+export interface Measured {
+  job: Job;
+  profiles: readonly LayerProfile[];
+  scorer: Scorer;
+  candidate: Candidate;
+  costs: Costs;
+}
+
+/** The problem that allocation solves, and the floor as people see it. */
+async function problemOf({ job, profiles, scorer, candidate, costs }: Measured, ask: Ask) {
+  const { work, choices, options } = job;
+  const floor = floorOf(ask, scorer);
+  const problem: Problem = {
+    ...work,
+    layers: problemLayers(profiles, choices),
+    ties: choices.ties,
+    cost: costs.model,
+    ceilings: await costs.ceilings(ask.targets),
+    maxDrop: floor?.maxDrop ?? null,
+    goal: goalOf(ask.minimize, costs.model),
+    evaluate: async (widths) => measurementOf(scorer, await evaluateOn(job, candidate, widths), ask.minSqnr),
+    budget: ask.evaluations ?? DEFAULTS.evaluations,
+    buffer: DEFAULTS.buffer,
+    seed: options.seed ?? DEFAULTS.seed,
+  };
+  return { problem, floor };
+}
+
+/** Decides widths; the candidate has them afterwards. */
+export async function answer(measured: Measured, ask: Ask): Promise<Answer> {
+  const { job, scorer, candidate } = measured;
+  const strategy = strategyOf(ask.strategy);
+  const { problem, floor } = await problemOf(measured, ask);
+  const allocation = await job.clock.time('allocate', async () => {
+    const chosen = await strategies[strategy](problem);
+    await candidate.become(chosen.widths, job.work.signal);
+    return chosen;
+  });
+  const validation = accuracyOf(scorer, await evaluateOn(job, candidate, allocation.widths));
+  return { allocation, ceilings: problem.ceilings, floor, strategy, validation };
+}
+
+/** One width for all weights, inputs as wide as they may be. */
+export async function uniform(
+  { job, scorer, candidate, costs }: Measured,
+  ask: Ask,
+): Promise<UniformPoint[]> {
+  const { layers } = job.choices;
+  const points: UniformPoint[] = [];
+  for (const bits of new Set(layers.flatMap((layer) => layer.bits).sort((a, b) => a - b))) {
+    const widths = new Map(
+      layers.map(({ name, bits: offered, activations }) => [
+        name,
+        { weights: offered.find((own) => own >= bits) ?? offered.at(-1)!, activations: activations.at(-1)! },
+      ]),
+    );
+    const measurement = measurementOf(scorer, await evaluateOn(job, candidate, widths), ask.minSqnr);
+    points.push({ bits, cost: costs.model.cost(widths), measurement });
+  }
+  return points;
+}
+
+export async function front(
+  measured: Measured,
+  ask: Ask,
+  options: FrontierOptions,
+): Promise<FrontierPoint[]> {
+  const { problem } = await problemOf(measured, ask);
+  return measured.job.clock.time('allocate', () => frontier(problem, options));
+}
+
+async function evaluateOn(job: Job, candidate: Candidate, widths: Widths) {
+  return job.clock.time('evaluate', () => candidate.score(widths, job.work));
+}
