@@ -1,79 +1,130 @@
 import { writeFileSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { quantize } from '../lib/index.ts';
+import { type Ask, type Study, withStudy } from '../lib/pipeline/study.ts';
 import type { Pair } from './pairs.ts';
 
-/** One pair with one strategy, alone in its process so that its peak memory is its own. */
+/** One pair with all strategies, alone in its process so that its peak memory is its own. */
 export interface Trial {
   pair: Pair;
-  strategy: string;
-  maxDrop: number;
+  strategies: readonly string[];
+  /** Smallest size at this drop... */
+  maxDrop: number | null;
+  /** ...or, where given, the best accuracy at the memory of these uniform widths. */
+  atUniform: readonly number[];
   seed: number;
   threads?: number;
   backend?: 'native' | 'wasm' | 'reference';
   evaluations?: number;
   recovery?: string;
-  /** Folder that receives the exported files, one folder per trial. */
-  keep?: string;
+  samples?: number;
+  activationBits?: readonly number[];
 }
 
 export interface Row {
   pair: string;
   strategy: string;
-  /** Whether it is what `quantize` takes without being told. */
-  default: boolean;
+  /** What was asked: `drop<=1`, `size of 3 bits`. */
+  asked: string;
   averageBits: number;
   weightBytes: number;
   floatBytes: number;
+  /** All layers at 8 bits. */
+  int8Bytes: number;
   /** Percentage points; null where samples have no labels. */
   validationDrop: number | null;
+  /** Mean divergence of the outputs on validation samples, nats. */
+  divergence: number | null;
   /** On samples that the search never saw. */
   drop: number | null;
   interval: [number, number] | null;
   evaluations: number;
+  /** Of this search alone; what all share is in `measuring`. */
   seconds: number;
+  /** Calibration, recovery and profile, which the searches share. */
+  measuring: number;
   peakBytes: number;
   verdict: string;
+  widths: Record<string, number>;
 }
 
-/** The smallest network within the drop. `default` is filled in by the harness. */
-export async function run(trial: Trial): Promise<Row> {
-  const { pair, strategy, maxDrop, seed, threads, backend, evaluations, recovery, keep } = trial;
-  const out = keep === undefined ? undefined : join(keep, `${pair.name}.${strategy}`);
-  if (out !== undefined) await mkdir(keep!, { recursive: true });
-  const result = await quantize({
+/** Asks every strategy of one measured network. */
+export async function run(trial: Trial): Promise<Row[]> {
+  const { pair, strategies, seed, threads, backend, evaluations, recovery, samples, activationBits } = trial;
+  const started = performance.now();
+  const options = {
     model: pair.model,
     calibration: pair.calibration,
     evaluate: pair.evaluate,
     preprocessing: pair.preprocessing,
-    maxDrop,
-    strategy,
     seed,
+    strategies,
     ...(pair.validation !== undefined && { validation: pair.validation }),
     ...(threads !== undefined && { threads }),
     ...(backend !== undefined && { backend }),
-    ...(evaluations !== undefined && { evaluations }),
     ...(recovery !== undefined && { recovery }),
-    ...(out !== undefined && { out, force: true }),
+    ...(samples !== undefined && { samples }),
+    ...(activationBits !== undefined && { activationBits }),
+  };
+  return withStudy(options, async (study) => {
+    const measuring = (performance.now() - started) / 1000;
+    const rows: Row[] = [];
+    for (const { asked, ask } of asksOf(trial, study))
+      for (const strategy of strategies) {
+        const limited = { ...ask, strategy, ...(evaluations !== undefined && { evaluations }) };
+        const row = await answerTo(study, pair.name, asked, limited);
+        rows.push({ ...row, measuring });
+      }
+    return rows;
   });
+}
+
+function asksOf({ maxDrop, atUniform }: Trial, study: Study): { asked: string; ask: Ask }[] {
+  if (atUniform.length === 0) return [{ asked: `drop<=${maxDrop}`, ask: { maxDrop: maxDrop! } }];
+  return atUniform.map((bits) => ({
+    asked: `size of ${bits} bits`,
+    ask: { targets: [`size=${uniformBytes(study, bits)}B`] },
+  }));
+}
+
+/** Bytes of all layers at this width, or at the nearest that they offer. */
+function uniformBytes({ choices, cost }: Study, bits: number): number {
+  const widths = choices.layers.map(({ name, bits: offered, activations }) => {
+    const weights = offered.find((own) => own >= bits) ?? offered.at(-1)!;
+    return [name, { weights, activations: activations.at(-1)! }] as const;
+  });
+  return cost.cost(new Map(widths))['weightBytes'];
+}
+
+async function answerTo(
+  study: Study,
+  pair: string,
+  asked: string,
+  ask: Ask,
+): Promise<Omit<Row, 'measuring'>> {
+  const started = performance.now();
+  const { allocation, validation, strategy } = await study.ask(ask);
+  const seconds = (performance.now() - started) / 1000;
+  const accuracy = await study.judge();
+  const layers = [...study.layers, ...study.floatLayers];
   return {
-    pair: pair.name,
-    strategy: result.strategy,
-    default: false,
-    averageBits: result.averageBits,
-    weightBytes: result.weightBytes,
-    floatBytes: result.floatBytes,
-    validationDrop: result.validation.drop,
-    drop: result.accuracy?.drop ?? null,
-    interval: result.accuracy?.interval ?? null,
-    evaluations: result.evaluations,
-    seconds: result.seconds.total,
+    pair,
+    strategy,
+    asked,
+    averageBits: allocation.cost['averageBits'],
+    weightBytes: allocation.cost['weightBytes'],
+    floatBytes: layers.reduce((sum, { parameters }) => sum + 4 * parameters, 0),
+    int8Bytes: layers.reduce((sum, { weights, outChannels }) => sum + weights.length + 8 * outChannels, 0),
+    validationDrop: validation.drop,
+    divergence: allocation.measurement?.divergence ?? null,
+    drop: accuracy?.drop ?? null,
+    interval: accuracy?.interval ?? null,
+    evaluations: allocation.evaluations,
+    seconds,
     peakBytes: process.resourceUsage().maxRSS * 1024,
-    verdict: result.verdict,
+    verdict: allocation.verdict,
+    widths: Object.fromEntries([...allocation.widths].map(([name, { weights }]) => [name, weights])),
   };
 }
 
-// Started by the harness: the trial is the first argument, the row goes to the file named by the second.
+// Started by the harness: the trial is the first argument, the rows go to the file named by the second.
 const [, , text, into] = process.argv;
 writeFileSync(into, JSON.stringify(await run(JSON.parse(text))));

@@ -18,4 +18,5 @@ export type {
   OutputFiles,
   QuantizeResult,
   QuantizeSummary,
+  Reused,
 } from './pipeline/result.ts';

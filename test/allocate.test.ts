@@ -170,15 +170,15 @@ describe('surrogate', () => {
       const problem = synthetic(seed);
       const search = createSearch(problem);
       const random = randomness(1);
-      const draw = () => search.layers.map(({ bits }) => bits[Math.floor(random() * bits.length)]);
+      const draw = () => search.dials.map(({ bits }) => bits[Math.floor(random() * bits.length)]);
       for (let i = 0; i < 30; i++) await search.measure(draw());
-      const taught = corrected(search.layers, search.scores, search.candidates, 0.5);
+      const taught = corrected(search.dials, search.scores, search.candidates, 0.5);
       const fresh = createSearch(synthetic(seed, { budget: 1000 }));
       for (let i = 0; i < 60; i++) await fresh.measure(draw());
       /** Pairs of plans that a table puts in the wrong order. */
       const wrong = (scores: Scores) => {
         const rows = fresh.candidates.map(({ plan, measurement }) => ({
-          score: scoreOf(fresh.layers, scores, plan),
+          score: scoreOf(fresh.dials, scores, plan),
           divergence: measurement!.divergence,
         }));
         const pairs = rows.flatMap((a, index) => rows.slice(index + 1).map((b) => [a, b]));
@@ -193,13 +193,20 @@ describe('surrogate', () => {
   it('believes the scores until it has seen enough', async () => {
     const search = createSearch(synthetic(1));
     await search.measure(search.widest);
-    assert.equal(corrected(search.layers, search.scores, search.candidates, 0.5), search.scores);
+    assert.equal(corrected(search.dials, search.scores, search.candidates, 0.5), search.scores);
   });
 });
 
 describe('strategies', () => {
   it('are found by name', () => {
-    assert.deepEqual(Object.keys(strategies).sort(), ['sensitivity', 'sigma', 'uniform']);
+    assert.deepEqual(Object.keys(strategies).sort(), [
+      'greedy',
+      'hessian',
+      'random',
+      'sensitivity',
+      'sigma',
+      'uniform',
+    ]);
     assert.ok(strategies[defaultStrategy] && strategies[planStrategy]);
   });
 

@@ -24,6 +24,7 @@ const allocation: AllocationFile = {
   floor: { text: 'max-drop=1', maxDrop: 1 },
   verdict: 'met',
   binding: [],
+  feasible: [],
   reachable: null,
   warnings: ['The judged samples lose 1.50 points, more than the 1.00 of the floor that validation held.'],
   cost: { weightBytes: 614, averageBits: 3.5 },

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { CalibrateOptions, Calibration } from '../lib/analysis/analysis.ts';
 import { layersWithGram } from '../lib/analysis/calibrate.ts';
+import { liveBefore } from '../lib/analysis/experiments.ts';
 import {
   calibrate,
   createPace,
@@ -11,7 +12,6 @@ import {
   profile,
   weightProfile,
 } from '../lib/analysis/index.ts';
-import { liveBefore } from '../lib/analysis/profile.ts';
 import { fromIterable } from '../lib/data/index.ts';
 import { compile, quantizedValues } from '../lib/engine/index.ts';
 import { SigmaQuantError } from '../lib/errors.ts';

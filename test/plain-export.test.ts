@@ -77,7 +77,10 @@ describe('a plain PyTorch export', () => {
       const profiles = await weightProfile(graph, found, kernels, bits);
       const limit = found.reduce((sum, { weights }) => sum + (weights.length * 5) / 8, 0);
       const { trace } = await strategies['sigma']({
-        layers: profiles.map((profile) => ({ ...profile, bits, activations: 8 })),
+        layers: profiles.map((profile) => ({ ...profile, bits, activations: [8] })),
+        ties: [],
+        goal: 'weightBytes',
+        seed: 0,
         cost: memoryCost(found),
         ceilings: [{ resource: 'weightBytes', limit, text: 'size' }],
         maxDrop: null,

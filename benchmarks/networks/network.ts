@@ -7,7 +7,7 @@ import type { Graph, Layer } from '../../lib/graph/graph.ts';
 import { importGraph, layers as layersOf, toChannelsLast } from '../../lib/graph/index.ts';
 import { createKernels, type Kernels } from '../../lib/kernels/index.ts';
 import { sha256 } from '../../lib/pipeline/model.ts';
-import { chooseQuantizers, inputScales, layerChoices } from '../../lib/pipeline/quantization.ts';
+import { chooseRanges, createQuantizers } from '../../lib/pipeline/quantization.ts';
 import { toolVersion } from '../../lib/pipeline/version.ts';
 import type { Quantization, QuantizedLayer } from '../../lib/quant/quantizer.ts';
 import type { RangeStatistics } from '../../lib/quant/ranges.ts';
@@ -61,14 +61,20 @@ export async function openNetwork(pair: Pair): Promise<Network> {
     statistics: new Map<string, RangeStatistics>([...calibration.values, ...outputs]),
     async quantization(allocation, activationBits = 8) {
       const widths = widthsOf(pair.name, allocation, layers);
-      const choices = layerChoices(layers, { model: pair.model, activationBits, freeEnds: true });
-      const activations = chooseQuantizers(graph, layers, choices, calibration, 'mse');
-      const recovery = createRecovery('none', {
+      const quantizers = createQuantizers(
+        graph,
         layers,
-        calibration,
-        inputScales: inputScales(graph, layers, activations),
-        kernels,
-      });
+        chooseRanges(graph, calibration, 'mse', [activationBits]),
+      );
+      const activations = quantizers.at(
+        new Map(
+          layers.map(({ name }) => [name, { weights: widths.get(name)!, activations: activationBits }]),
+        ),
+      );
+      const inputScales = new Map(
+        layers.map(({ name }) => [name, activations.get(quantizers.owners.get(name)!)!.scale]),
+      );
+      const recovery = createRecovery('none', { layers, calibration, inputScales, kernels });
       const made = new Map<string, QuantizedLayer>();
       for (const { name } of layers) made.set(name, await recovery.quantize(name, widths.get(name)!));
       return { activations, layers: made };

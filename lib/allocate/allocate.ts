@@ -44,33 +44,59 @@ export interface AllocatableLayer {
   macs: number;
   sigma: number;
   rawSigma: number | null;
-  /** Widths offered, ascending; one entry pins the layer. */
+  /** Widths offered to its weights, ascending; one entry pins them. */
   bits: readonly number[];
-  activations: number;
+  /** Widths offered to its input, ascending. */
+  activations: readonly number[];
+  /** Divergences by width, in nats: of the weights, */
   weightDivergence: Readonly<Record<number, number>>;
+  /** of the outputs where only this layer's weights are quantized (null without data), */
   outputDivergence: Readonly<Record<number, number>> | null;
+  /** of the outputs where only this layer's input is quantized (null where it was not measured). */
+  inputDivergence: Readonly<Record<number, number>> | null;
+  /** Expected divergence by the trace of the loss's curvature and the squared error of the weights; null if not measured. */
+  curvatureLoss: Readonly<Record<number, number>> | null;
+}
+
+/** Layers that must agree in the width of their weights, or of their inputs, which are one value. */
+export interface Tie {
+  of: 'weights' | 'activations';
+  layers: readonly string[];
 }
 
 export interface Problem {
   layers: readonly AllocatableLayer[];
+  /** A layer stands in at most one tie of each kind. */
+  ties: readonly Tie[];
   cost: CostModel;
   ceilings: readonly Ceiling[];
   /** drop <= maxDrop, percentage points; null without a floor. */
   maxDrop: number | null;
+  /** The resource to be least above a floor where no ceilings are given. */
+  goal: string;
   /** Runs the quantized network on validation data; null for `plan` (no data). Cached by the caller. */
   evaluate: ((widths: Widths) => Promise<Measurement>) | null;
   /** Evaluations allowed. */
   budget: number;
   /** How far a target may be missed while phase 1 is left: cost relative, drop in points. */
   buffer: { cost: number; drop: number };
+  /** Of random choices. */
+  seed: number;
   signal?: AbortSignal;
   onProgress?: (stage: string, done: number, total: number) => void;
 }
 
+export interface Move {
+  layer: string;
+  from: number;
+  to: number;
+  of?: 'activations';
+}
+
 export interface TraceStep {
   phase: string;
-  /** Layers that moved, with widths before and after. */
-  moves: readonly { layer: string; from: number; to: number }[];
+  /** Layers that moved, with the width of their weights before and after, or of their input where it says so. */
+  moves: readonly Move[];
   reason: string;
   cost: Cost;
   measurement: Measurement | null;
@@ -87,6 +113,8 @@ export interface Allocation {
   /** Where the verdict is not `met`: reachable minimum of each missed ceiling and layers that bind, worst first. */
   binding: readonly { layer: string; reason: string }[];
   reachable: { cost: Cost; measurement: Measurement | null } | null;
+  /** Where the verdict is not `met`: measured points that would meet targets near those asked for, nearest first. */
+  feasible: readonly { cost: Cost; measurement: Measurement | null }[];
   evaluations: number;
   trace: readonly TraceStep[];
 }

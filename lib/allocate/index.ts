@@ -1,4 +1,7 @@
 import type { Strategy } from './allocate.ts';
+import { greedy } from './greedy.ts';
+import { hessian } from './hessian.ts';
+import { random } from './random.ts';
 import { sensitivity } from './sensitivity.ts';
 import { sigma } from './sigma.ts';
 import { uniform } from './uniform.ts';
@@ -6,7 +9,14 @@ import { uniform } from './uniform.ts';
 export type * from './allocate.ts';
 
 /** Every strategy there is, by the name that `--strategy` takes. */
-export const strategies: Readonly<Record<string, Strategy>> = { sensitivity, sigma, uniform };
+export const strategies: Readonly<Record<string, Strategy>> = {
+  sensitivity,
+  sigma,
+  hessian,
+  greedy,
+  uniform,
+  random,
+};
 
 /** The strategy of all networks where none is named. */
 export const defaultStrategy = 'sensitivity';

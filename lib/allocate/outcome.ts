@@ -1,9 +1,14 @@
 import type { Allocation, Verdict } from './allocate.ts';
+import { widthsAt } from './dials.ts';
+import { figure } from './figures.ts';
+import { sumOf } from './rows.ts';
 import { type Candidate, type Plan, type Search, widthsOf } from './search.ts';
 import { bindingResource, holds, usage, usageOf, within } from './targets.ts';
 
 /** Sizes this close count as equal when the smallest is chosen, and the smaller loss decides. */
 const SIZE_TIE = 0.0025;
+/** Nearest feasible targets that a verdict names. */
+const FEASIBLE = 3;
 /** Layers that a verdict names. */
 const BINDING_LAYERS = 5;
 
@@ -12,15 +17,16 @@ const BINDING_LAYERS = 5;
  * the least loss within them (and above the floor, where there is one); with neither: the knee of the front.
  */
 export function conclude(search: Search): Allocation {
-  const { problem, candidates, layers } = search;
+  const { problem, candidates, layers, settings } = search;
   const { verdict, chosen, reachable } = judge(search);
   return {
-    widths: widthsOf(layers, chosen.plan),
+    widths: widthsOf(layers, settings, chosen.plan),
     cost: chosen.cost,
     measurement: chosen.measurement,
     verdict,
     binding: verdict === 'met' ? [] : bindingLayers(search, verdict, chosen),
     reachable: verdict === 'met' ? null : reachable,
+    feasible: verdict === 'met' ? [] : feasible(search),
     evaluations: problem.evaluate ? candidates.length : 0,
     trace: search.trace,
   };
@@ -64,15 +70,37 @@ function pointOf({ cost, measurement }: Candidate) {
 
 /** Among candidates that keep all targets. */
 function choose(search: Search, met: readonly Candidate[]): Candidate {
-  const { ceilings, maxDrop } = search.problem;
+  const { ceilings, maxDrop, goal } = search.problem;
   if (ceilings.length > 0) return smallestBy(met, search.loss)!;
   if (maxDrop === null) return knee(search, met);
-  const bytes = ({ cost }: Candidate) => cost['weightBytes'];
-  const enough = bytes(smallestBy(met, bytes)!) * (1 + SIZE_TIE);
+  const spent = ({ cost }: Candidate) => cost[goal];
+  const enough = spent(smallestBy(met, spent)!) * (1 + SIZE_TIE);
   return smallestBy(
-    met.filter((candidate) => bytes(candidate) <= enough),
+    met.filter((candidate) => spent(candidate) <= enough),
     search.loss,
   )!;
+}
+
+/**
+ * Measured points that would meet targets near those asked for: the one nearest the floor within the ceilings, the one
+ * nearest the ceilings above the floor, and the one that misses both by the least in all.
+ */
+function feasible(search: Search): Allocation['feasible'] {
+  const { problem, candidates } = search;
+  const { ceilings, maxDrop } = problem;
+  const over = ({ cost }: Candidate) => Math.max(0, usage(ceilings, cost) - 1);
+  const short = ({ measurement }: Candidate) =>
+    maxDrop === null || measurement === null ? 0 : Math.max(0, measurement.drop - maxDrop);
+  const miss = (candidate: Candidate) =>
+    over(candidate) / problem.buffer.cost + short(candidate) / problem.buffer.drop;
+  const sorted = [...candidates].sort((a, b) => miss(a) - miss(b));
+  const fitting = sorted.filter((candidate) => within(ceilings, candidate.cost));
+  const holding = sorted.filter(({ measurement }) => holds(problem, measurement));
+  const points = [smallestBy(fitting, short), smallestBy(holding, over), ...sorted].filter(
+    (point) => point !== undefined,
+  );
+  const nearest = [...new Set(points)].slice(0, FEASIBLE).sort((a, b) => miss(a) - miss(b));
+  return nearest.map(pointOf);
 }
 
 /** The point of the front farthest below the straight line between its ends, both axes scaled to 1. */
@@ -112,50 +140,48 @@ function bindingLayers(search: Search, verdict: Verdict, chosen: Candidate): All
 }
 
 function costlyLayers(search: Search): Allocation['binding'] {
-  const { layers, smallest, problem } = search;
+  const { layers, smallest, settings, problem } = search;
   const cost = search.cost(smallest);
   const resource = bindingResource(problem.ceilings, cost);
   const missed = problem.ceilings.find((ceiling) => ceiling.resource === resource)!;
-  const share = usageOf(missed, cost);
+  const over = usageOf(missed, cost);
+  const largest = smallestBy(search.parts(resource), (part) => -sumOf(part, settings, smallest))!;
   return layers
-    .map(({ name, bits }, index) => {
-      const part = search.layerCost(index, bits[0], resource);
+    .map(({ name, bits }, layer) => {
+      const widths = widthsAt(settings[layer], smallest);
+      const share = largest.share(layer, widths);
       const pinned = bits.length === 1 ? ', the only width it offers' : '';
       return {
         layer: name,
-        part,
-        reason: `takes ${figure(part)} of ${figure(cost[resource])} ${resource} at ${bits[0]} bits${pinned}; ${missed.text} is passed by ${figure((share - 1) * 100)} %`,
+        share,
+        reason: `takes ${figure(share)} of ${figure(cost[resource])} ${resource} at ${widths.weights} bits${pinned}; ${missed.text} is passed by ${figure((over - 1) * 100)} %`,
       };
     })
-    .sort((a, b) => b.part - a.part)
+    .sort((a, b) => b.share - a.share)
     .slice(0, BINDING_LAYERS)
     .map(({ layer, reason }) => ({ layer, reason }));
 }
 
 function losingLayers(search: Search, plan: Plan): Allocation['binding'] {
-  const { layers, scores, problem } = search;
+  const { layers, dials, scores, problem } = search;
   const resource = bindingResource(problem.ceilings, search.cost(plan));
-  return layers
-    .map(({ name, bits }, index) => {
-      const position = bits.indexOf(plan[index]);
-      const score = scores[index][position];
+  return dials
+    .map(({ of, layers: members, bits }, dial) => {
+      const position = bits.indexOf(plan[dial]);
+      const score = scores[dial][position];
       const wider = bits[position + 1];
       const more =
         wider === undefined
           ? 'it offers no wider one'
-          : `${wider} bits would take ${figure(search.layerCost(index, wider, resource) - search.layerCost(index, plan[index], resource))} more ${resource}`;
+          : `${wider} bits would take ${figure(search.change(plan, dial, wider, resource))} more ${resource}`;
+      const what = of === 'weights' ? '' : 'its input ';
       return {
-        layer: name,
+        layer: layers[members[0]].name,
         score,
-        reason: `diverges by ${figure(score)} nats at ${plan[index]} bits; ${more}`,
+        reason: `${what}diverges by ${figure(score)} nats at ${plan[dial]} bits; ${more}`,
       };
     })
     .sort((a, b) => b.score - a.score)
     .slice(0, BINDING_LAYERS)
     .map(({ layer, reason }) => ({ layer, reason }));
-}
-
-/** Three significant digits, whole above a thousand. */
-function figure(value: number): string {
-  return Math.abs(value) >= 1000 ? String(Math.round(value)) : String(Number(value.toPrecision(3)));
 }

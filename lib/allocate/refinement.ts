@@ -3,21 +3,21 @@ import { bindingResource, holds, usage, within } from './targets.ts';
 
 /** Rolled-back steps in a row after which refinement ends, where no target is missed. */
 const PATIENCE = 8;
-/** Share of the layers that move in one step while a target is missed, or kept, by a whole buffer or more. */
+/** Share of the dials that move in one step while a target is missed, or kept, by a whole buffer or more. */
 const BOLD_SHARE = 0.25;
 
 /** What the present plan asks for. `save` and `improve` are ours: the targets hold, the goal can still be served. */
 type Need = 'lower' | 'raise' | 'save' | 'improve';
 
-interface Move {
-  layer: number;
+export interface Move {
+  dial: number;
   to: number;
   /** Divergence won or lost per unit of the binding resource. */
   rate: number;
 }
 
 /**
- * Phase 2: refinement by divergence. A short accuracy raises the layers with the largest fall in divergence per unit of
+ * Phase 2: refinement by divergence. A short accuracy raises the dials with the largest fall in divergence per unit of
  * the binding resource, a resource that is over lowers those with the smallest rise per unit saved; several layers a step
  * while far away, one when near. A step that did not help is rolled back and not tried again until another one was kept.
  * Leaves `reserve` evaluations unspent.
@@ -42,7 +42,7 @@ export async function refine(search: Search, start: Candidate, reserve = 0): Pro
     if (next && kept) {
       current = next;
       banned.clear();
-      cap = Math.min(cap * 2, search.layers.length);
+      cap = Math.min(cap * 2, search.dials.length);
       idle = 0;
     } else if (moves.length > 1) {
       cap = moves.length >> 1;
@@ -67,33 +67,31 @@ function movesFor(search: Search, current: Candidate, need: Need, banned: Readon
   const moves = shifts(search, current.plan, down ? -1 : 1).filter((move) => !banned.has(keyOf(move)));
   if (down || ceilings.length === 0) return moves;
   // What fits comes first; what does not needs others to make room.
-  const fits = ({ layer, to }: Move) => within(ceilings, search.cost(current.plan.with(layer, to)));
+  const fits = ({ dial, to }: Move) => within(ceilings, search.cost(current.plan.with(dial, to)));
   const fitting = moves.filter(fits);
   if (fitting.length > 0) return fitting;
   return search.problem.evaluate ? moves : [];
 }
 
-/** Every layer one width up, best first, or one width down, cheapest first. */
-function shifts(search: Search, plan: Plan, by: 1 | -1): Move[] {
-  const { layers, scores } = search;
+/** Every dial one width up, best first, or one width down, cheapest first. */
+export function shifts(search: Search, plan: Plan, by: 1 | -1): Move[] {
+  const { dials, scores } = search;
   const resource = bindingResource(search.ceilings, search.cost(plan));
-  return layers
-    .flatMap(({ bits }, layer): Move[] => {
-      const from = bits.indexOf(plan[layer]);
+  return dials
+    .flatMap(({ bits }, dial): Move[] => {
+      const from = bits.indexOf(plan[dial]);
       const to = bits[from + by];
       if (to === undefined) return [];
-      const units = Math.abs(
-        search.layerCost(layer, to, resource) - search.layerCost(layer, plan[layer], resource),
-      );
-      const rate = Math.abs(scores[layer][from + by] - scores[layer][from]) / (units || Number.MIN_VALUE);
-      return [{ layer, to, rate }];
+      const units = Math.abs(search.change(plan, dial, to, resource));
+      const rate = Math.abs(scores[dial][from + by] - scores[dial][from]) / (units || Number.MIN_VALUE);
+      return [{ dial, to, rate }];
     })
-    .sort((a, b) => by * (b.rate - a.rate) || a.layer - b.layer);
+    .sort((a, b) => by * (b.rate - a.rate) || a.dial - b.dial);
 }
 
-/** How many layers move: many while a whole buffer away, one when near. */
+/** How many dials move: many while a whole buffer away, one when near. */
 function count(search: Search, { cost, measurement }: Candidate, need: Need): number {
-  const { problem, ceilings, layers } = search;
+  const { problem, ceilings, dials } = search;
   const { buffer, maxDrop } = problem;
   const away =
     need === 'lower'
@@ -101,24 +99,24 @@ function count(search: Search, { cost, measurement }: Candidate, need: Need): nu
       : measurement && maxDrop !== null
         ? Math.abs(measurement.drop - maxDrop) / (buffer.drop || 1)
         : 0;
-  return Math.max(1, Math.round(Math.min(1, away) * BOLD_SHARE * layers.length));
+  return Math.max(1, Math.round(Math.min(1, away) * BOLD_SHARE * dials.length));
 }
 
 /** The plan after these moves; null where no room can be made for them. */
 function applied(search: Search, plan: Plan, moves: readonly Move[], need: Need): Plan | null {
   const { ceilings } = search;
   const next = [...plan];
-  for (const { layer, to } of moves) {
-    next[layer] = to;
+  for (const { dial, to } of moves) {
+    next[dial] = to;
     // Nothing is gained by going further below a ceiling than it asks.
     if (need === 'lower' && within(ceilings, search.cost(next))) break;
   }
   if (need === 'lower' || need === 'save') return next;
-  const raised = new Set(moves.map(({ layer }) => layer));
+  const raised = new Set(moves.map(({ dial }) => dial));
   while (!within(ceilings, search.cost(next))) {
-    const cheapest = shifts(search, next, -1).find(({ layer }) => !raised.has(layer));
+    const cheapest = shifts(search, next, -1).find(({ dial }) => !raised.has(dial));
     if (cheapest === undefined) return null;
-    next[cheapest.layer] = cheapest.to;
+    next[cheapest.dial] = cheapest.to;
   }
   return next;
 }
@@ -130,8 +128,8 @@ function helps(search: Search, current: Candidate, next: Candidate, need: Need):
   return search.loss(next) < search.loss(current);
 }
 
-function keyOf({ layer, to }: Move): string {
-  return `${layer}:${to}`;
+function keyOf({ dial, to }: Move): string {
+  return `${dial}:${to}`;
 }
 
 function reasonOf(need: Need): string {

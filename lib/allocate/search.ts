@@ -1,18 +1,19 @@
 import { refuse } from '../errors.ts';
 import type { AllocatableLayer, Ceiling, Cost, Measurement, Problem, TraceStep, Widths } from './allocate.ts';
+import { type Dial, dialsOf, type Plan, type Setting, settingsOf, widthsAt } from './dials.ts';
 import { expectedLoss } from './expected-loss.ts';
-import { type Scores, scoreOf, scoresOf } from './scores.ts';
+import { changeOf, type Part, partsOf } from './rows.ts';
+import { type Reading, type Scores, scoreOf, scoresOf } from './scores.ts';
 import { within } from './targets.ts';
 
-/** Weight bits by position of the layer in the problem. */
-export type Plan = readonly number[];
+export type { Dial, Plan };
 
 export interface Candidate {
   plan: Plan;
   cost: Cost;
   /** Null where there is nothing to measure with. */
   measurement: Measurement | null;
-  /** Sum of the layers' own scores. */
+  /** Sum of the dials' own scores. */
   score: number;
 }
 
@@ -23,6 +24,9 @@ export interface Candidate {
 export interface Search {
   readonly problem: Problem;
   readonly layers: readonly AllocatableLayer[];
+  readonly dials: readonly Dial[];
+  /** Per layer, the dials that set it. */
+  readonly settings: readonly Setting[];
   readonly scores: Scores;
   /** Those worth pursuing: none where the smallest widths already pass one. */
   readonly ceilings: readonly Ceiling[];
@@ -34,7 +38,9 @@ export interface Search {
   /** Evaluations left; infinite where nothing is evaluated. */
   left(): number;
   cost(plan: Plan): Cost;
-  layerCost(layer: number, bits: number, resource: string): number;
+  parts(resource: string): readonly Part[];
+  /** What a resource changes by when one dial of the plan is set to other bits: its largest part. */
+  change(plan: Plan, dial: number, bits: number, resource: string): number;
   known(plan: Plan): Candidate | undefined;
   /** Null when the budget is spent. Rejects with signal.reason on abort. */
   measure(plan: Plan): Promise<Candidate | null>;
@@ -43,19 +49,27 @@ export interface Search {
   note(phase: string, before: Plan | null, after: Candidate, reason: string, kept: boolean): void;
 }
 
-/** Throws INVALID_ARGUMENT where the problem has no layers or names a resource that is not costed. */
-export function createSearch(problem: Problem): Search {
+/**
+ * Throws INVALID_ARGUMENT where the problem has no layers, names a resource that is not costed, or ties layers that
+ * offer no common width.
+ */
+export function createSearch(problem: Problem, reading: Reading = 'divergence'): Search {
   const { layers, ceilings, evaluate } = problem;
   if (layers.length === 0) refuse('at least one layer', 'layers', 'none');
-  for (const { name, bits } of layers) if (bits.length === 0) refuse('at least one width', name, 'none');
+  for (const { name, bits, activations } of layers)
+    if (bits.length === 0 || activations.length === 0) refuse('at least one width', name, 'none');
   if (evaluate && !(problem.budget >= 1)) refuse('at least 1', 'budget', problem.budget);
-  const scores = scoresOf(layers);
+  const dials = dialsOf(problem);
+  const settings = settingsOf(dials, layers.length);
+  const scores = scoresOf(layers, dials, reading);
   const candidates: Candidate[] = [];
   const trace: TraceStep[] = [];
   const seen = new Map<string, Candidate>();
-  const smallest = layers.map(({ bits }) => bits[0]);
-  const widest = layers.map(({ bits }) => bits.at(-1)!);
-  const cost = (plan: Plan) => problem.cost.cost(widthsOf(layers, plan));
+  const parts = new Map<string, Part[]>();
+  const smallest = dials.map(({ bits }) => bits[0]);
+  const widest = dials.map(({ bits }) => bits.at(-1)!);
+  const widths = (plan: Plan) => widthsOf(layers, settings, plan);
+  const cost = (plan: Plan) => problem.cost.cost(widths(plan));
   const least = cost(smallest);
   for (const { resource, text } of ceilings)
     if (typeof least[resource] !== 'number')
@@ -63,9 +77,17 @@ export function createSearch(problem: Problem): Search {
   const left = () => (evaluate ? Math.max(0, problem.budget - candidates.length) : Number.POSITIVE_INFINITY);
   let expected = expectedLoss([]);
 
+  function partsIn(resource: string): Part[] {
+    const known = parts.get(resource) ?? partsOf(problem, settings, dials, resource);
+    parts.set(resource, known);
+    return known;
+  }
+
   return {
     problem,
     layers,
+    dials,
+    settings,
     scores,
     ceilings: within(ceilings, least) ? ceilings : [],
     smallest,
@@ -74,9 +96,11 @@ export function createSearch(problem: Problem): Search {
     trace,
     left,
     cost,
-    layerCost: (layer, bits, resource) => {
-      const { name, activations } = layers[layer];
-      return problem.cost.layerCost(name, { weights: bits, activations }, resource);
+    parts: partsIn,
+    change: (plan, dial, bits, resource) => {
+      const all = partsIn(resource);
+      if (all.length === 1) return changeOf(all[0], settings, dials[dial], plan, bits);
+      return cost(plan.with(dial, bits))[resource] - cost(plan)[resource];
     },
     known: (plan) => seen.get(plan.join()),
     measure: async (plan) => {
@@ -84,14 +108,10 @@ export function createSearch(problem: Problem): Search {
       if (known) return known;
       problem.signal?.throwIfAborted();
       if (left() === 0) return null;
-      const measurement = evaluate ? await evaluate(widthsOf(layers, plan)) : null;
+      const measurement = evaluate ? await evaluate(widths(plan)) : null;
       problem.signal?.throwIfAborted();
-      const candidate = {
-        plan: [...plan],
-        cost: cost(plan),
-        measurement,
-        score: scoreOf(layers, scores, plan),
-      };
+      const score = scoreOf(dials, scores, plan);
+      const candidate = { plan: [...plan], cost: cost(plan), measurement, score };
       seen.set(plan.join(), candidate);
       candidates.push(candidate);
       expected = expectedLoss(candidates.flatMap((tried) => tried.measurement ?? []));
@@ -100,15 +120,25 @@ export function createSearch(problem: Problem): Search {
     },
     loss: ({ measurement, score }) => (measurement === null ? score : expected(measurement)),
     note: (phase, before, after, reason, kept) => {
-      const moves = layers.flatMap(({ name }, index) => {
-        const [from, to] = [before?.[index] ?? widest[index], after.plan[index]];
-        return from === to ? [] : [{ layer: name, from, to }];
+      const moves = dials.flatMap(({ of, layers: members }, dial) => {
+        const [from, to] = [before?.[dial] ?? widest[dial], after.plan[dial]];
+        if (from === to) return [];
+        return members.map((member) => ({
+          layer: layers[member].name,
+          from,
+          to,
+          ...(of === 'activations' ? { of } : {}),
+        }));
       });
       trace.push({ phase, moves, reason, cost: after.cost, measurement: after.measurement, kept });
     },
   };
 }
 
-export function widthsOf(layers: readonly AllocatableLayer[], plan: Plan): Widths {
-  return new Map(layers.map(({ name, activations }, index) => [name, { weights: plan[index], activations }]));
+export function widthsOf(
+  layers: readonly AllocatableLayer[],
+  settings: readonly Setting[],
+  plan: Plan,
+): Widths {
+  return new Map(layers.map(({ name }, layer) => [name, widthsAt(settings[layer], plan)]));
 }

@@ -1,240 +1,66 @@
-import type { Ceiling, Strategy } from './allocate.ts';
-import { conclude, smallestBy } from './outcome.ts';
+import type { Strategy } from './allocate.ts';
+import { conclude } from './outcome.ts';
+import { type Proposal, type Propose, pursue, type Source } from './pursuit.ts';
 import type { Scores } from './scores.ts';
-import { type Candidate, createSearch, type Plan, type Search } from './search.ts';
-import { bestPlan, frontPlans, neighbours } from './solver.ts';
+import { createSearch, type Plan, type Search } from './search.ts';
+import { bestPlan, neighbours } from './solver.ts';
 import { corrected } from './surrogate.ts';
-import { holds, within } from './targets.ts';
-
-/** Points of the front that are measured where its knee is asked for. */
-const KNEE_POINTS = 10;
-/** Narrowing of the bracket around the smallest size ends at this share of it. */
-const BRACKET = 0.015;
-/** The next size stays this far from both ends, as a share of the bracket's logarithm. */
-const INSIDE = 0.15;
-/** Losses are compared by their logarithm; percentage points below which they are all the same. */
-const LEAST_LOSS = 0.05;
-/** The step below the smallest size that holds, as a share of it: where it starts, its most and its least. */
-const STEP = { first: 0.02, most: 0.04, least: 0.001 } as const;
-/** The step after a plan that held, and after one size where none did. */
-const STEP_CHANGE = { held: 1.5, missed: 0.5 } as const;
-/** Sizes in a row at which no plan held before the smallest that did is taken. */
-const IDLE_SIZES = 7;
-/** Plans tried at one size where measured drops alone, not what they lead to expect, miss the floor. */
-const TRIES = 4;
-/** Plans tried at one size in any case. */
-const LEAST_TRIES = { bracket: 1, press: 2 } as const;
-/** Measurements in a row that did not help before refinement within ceilings ends. */
-const PATIENCE = 8;
-/** Share of the evaluations that ceilings with a floor may spend before the size that the floor asks for is sought. */
-const CEILING_SHARE = 0.7;
-
-/** Where plans come from: the exact optimum, those of `scoreVariants`, a few widths away from the best. */
-type Source = 'optimum' | 'variants' | 'near';
-/** Sources of the tries at one size, each with those that stand in for it. */
-const BRACKET_TURNS: readonly (readonly Source[])[] = [
-  ['optimum', 'near'],
-  ['near', 'variants'],
-  ['variants', 'near'],
-  ['near', 'variants'],
-];
-const PRESS_TURNS: readonly (readonly Source[])[] = [
-  ['near', 'optimum'],
-  ['optimum', 'near'],
-  ['variants', 'near'],
-  ['near', 'variants'],
-];
 
 /**
- * Exact knapsacks over measured sensitivities, corrected by real evaluations as they come in.
+ * Exact optima over measured sensitivities, corrected by real evaluations as they come in.
  *
  * Every plan that is measured teaches the scores (surrogate.ts); the next plan is the exact optimum of the corrected
  * scores, or where that is known already, of one of the variants of `scoreVariants` or an exchange away.
  */
 export const sensitivity: Strategy = async (problem) => {
   const search = createSearch(problem);
-  const { ceilings } = search;
-  const unreachable = problem.ceilings.length > ceilings.length;
-  if (unreachable && problem.maxDrop === null) {
-    await measure(search, search.smallest, 'smallest', 'no plan keeps the ceilings');
-  } else if (ceilings.length > 0) {
-    await accurateWithin(search, ceilings);
-  } else if (problem.maxDrop !== null) {
-    await smallestAbove(search);
-  } else {
-    await alongFront(search);
-  }
+  await pursue(search, taughtPlans(search));
   return conclude(search);
 };
 
-/** The least loss within the ceilings; where that misses the floor, also the least size that would hold it. */
-async function accurateWithin(search: Search, ceilings: readonly Ceiling[]): Promise<void> {
-  const { problem } = search;
-  const floor = problem.maxDrop !== null;
-  const reserve = floor && problem.evaluate ? Math.floor(search.left() * (1 - CEILING_SHARE)) : 0;
-  let best: Candidate | null = null;
-  let idle = 0;
-  while (search.left() > reserve && idle < PATIENCE) {
-    const next = nextPlan(search, ceilings, best, ['optimum', 'variants', 'near']);
-    if (next === null) break;
-    const candidate = await search.measure(next.plan);
-    if (candidate === null) break;
-    const gained = best === null || search.loss(candidate) < search.loss(best);
-    search.note('ceilings', best?.plan ?? null, candidate, next.reason, gained);
-    idle = gained ? 0 : idle + 1;
-    if (gained) best = candidate;
-    if (!problem.evaluate) return;
-  }
-  if (floor && !search.candidates.some((candidate) => keeps(search, candidate))) await smallestAbove(search);
-}
-
-/** The smallest weight bytes above the floor: a bracket is narrowed, then the smallest that holds is pressed further. */
-async function smallestAbove(search: Search): Promise<void> {
-  let low: Bound = { bytes: search.cost(search.smallest)['weightBytes'], loss: null };
-  let high: Bound = { bytes: search.cost(search.widest)['weightBytes'], loss: null };
-  for (const candidate of search.candidates) {
-    const bound = boundOf(search, candidate, candidate.cost['weightBytes']);
-    if (!holds(search.problem, candidate.measurement) && bound.bytes > low.bytes) low = bound;
-  }
-  while (search.left() > 1 && high.bytes - low.bytes > BRACKET * high.bytes) {
-    const limit = between(low, high, search.problem.maxDrop!);
-    const { held, last } = await attempt(search, limit, 'bracket');
-    if (held) high = boundOf(search, held, Math.min(limit, held.cost['weightBytes']));
-    else low = last ? boundOf(search, last, limit) : { bytes: limit, loss: null };
-  }
-  if (smallestHeld(search) === undefined) {
-    await measure(search, search.widest, 'bracket', 'nothing smaller holds the floor');
-    return;
-  }
-  let step: number = STEP.first;
-  for (let idle = 0; idle < IDLE_SIZES && search.left() > 0; ) {
-    const limit = smallestHeld(search)!.cost['weightBytes'] * (1 - step);
-    const { held } = await attempt(search, limit, 'press');
-    idle = held ? 0 : idle + 1;
-    step = held ? Math.min(STEP.most, step * STEP_CHANGE.held) : step * STEP_CHANGE.missed;
-    if (step < STEP.least) step = STEP.first;
-  }
-}
-
-/** One end of the bracket; its loss where it has been measured. */
-interface Bound {
-  bytes: number;
-  loss: number | null;
-}
-
-function boundOf(search: Search, candidate: Candidate, bytes: number): Bound {
-  return { bytes, loss: search.loss(candidate) };
-}
-
-/** The size at which the loss should pass the floor, were its logarithm a straight line over that of the size. */
-function between(low: Bound, high: Bound, floor: number): number {
-  const width = Math.log(high.bytes / low.bytes);
-  let share = 0.5;
-  if (low.loss !== null && high.loss !== null) {
-    const [a, b, wanted] = [low.loss, high.loss, floor].map((loss) => Math.log(Math.max(loss, LEAST_LOSS)));
-    if (a > b) share = (a - wanted) / (a - b);
-  }
-  return low.bytes * Math.exp(width * Math.min(1 - INSIDE, Math.max(INSIDE, share)));
-}
-
-function smallestHeld(search: Search): Candidate | undefined {
-  const held = search.candidates.filter(({ measurement }) => holds(search.problem, measurement));
-  return smallestBy(held, ({ cost }) => cost['weightBytes']);
-}
-
-/**
- * Measures plans of at most `limit` bytes until one holds the floor or none can be expected to; also the last one
- * measured. Optima take turns with plans near the smallest that holds: what differs little from it is likely to hold.
- */
-async function attempt(
-  search: Search,
-  limit: number,
-  phase: keyof typeof LEAST_TRIES,
-): Promise<{ held: Candidate | null; last: Candidate | null }> {
-  const { problem } = search;
-  let last: Candidate | null = null;
-  const ceilings = [{ resource: 'weightBytes', limit, text: `size=${Math.floor(limit)}B` }];
-  const base = smallestHeld(search) ?? null;
-  const turns = phase === 'press' ? PRESS_TURNS : BRACKET_TURNS;
-  for (let count = 0; count < TRIES && search.left() > 0; count++) {
-    const hopeless = last !== null && search.loss(last) > problem.maxDrop!;
-    if (hopeless && count >= LEAST_TRIES[phase]) break;
-    const next = nextPlan(search, ceilings, base, turns[count]);
-    const candidate = next && (await search.measure(next.plan));
-    if (!candidate) break;
-    last = candidate;
-    const held = holds(problem, candidate.measurement);
-    search.note(
-      phase,
-      base?.plan ?? null,
-      candidate,
-      `${next.reason} within ${Math.floor(limit)} bytes`,
-      held,
-    );
-    if (held) return { held: candidate, last };
-  }
-  return { held: null, last };
-}
-
-/** Points spread over the front from the least size to the widest plan. */
-async function alongFront(search: Search): Promise<void> {
-  const plans = frontPlans(search, search.scores, 'weightBytes');
-  const count = Math.min(KNEE_POINTS, plans.length, search.left());
-  const bytes = plans.map((plan) => search.cost(plan)['weightBytes']);
-  for (let point = 0; point < count; point++) {
-    // Even steps in the logarithm of the size: the bend lies among the small ones.
-    const wanted = bytes[0] * (bytes.at(-1)! / bytes[0]) ** (count === 1 ? 0.5 : point / (count - 1));
-    const nearest = smallestBy(plans, (plan) => Math.abs(search.cost(plan)['weightBytes'] - wanted))!;
-    await measure(search, nearest, 'front', 'a point of the front');
-  }
-}
-
-/** The most promising plan within the ceilings that has not been measured, from the first source that has one. */
-function nextPlan(
-  search: Search,
-  ceilings: readonly Ceiling[],
-  best: Candidate | null,
-  sources: readonly Source[],
-): { plan: Plan; reason: string } | null {
-  const { layers, candidates, scores } = search;
-  const interest = (best ?? candidates.at(-1))?.measurement?.divergence ?? 0;
-  const taught = corrected(layers, scores, candidates, interest);
-  const isNew = (plan: Plan | null): plan is Plan => plan !== null && search.known(plan) === undefined;
-  const from: Record<Source, () => { plan: Plan; reason: string } | undefined> = {
-    optimum: () => optimumOf({ name: 'knapsack', scores: taught }),
-    variants: () => {
-      for (const variant of scoreVariants(search, taught)) {
-        const found = optimumOf(variant);
-        if (found) return found;
-      }
-    },
-    near: () => {
-      const plan = best && neighbours(search, taught, best.plan, ceilings).find(isNew);
-      return plan ? { plan, reason: 'a few widths away' } : undefined;
-    },
+export function taughtPlans(search: Search): Propose {
+  return async (ceilings, best, sources) => {
+    const { dials, candidates, scores } = search;
+    const interest = (best ?? candidates.at(-1))?.measurement?.divergence ?? 0;
+    const taught = corrected(dials, scores, candidates, interest);
+    const isNew = (plan: Plan | null): plan is Plan => plan !== null && search.known(plan) === undefined;
+    const optimumOf = async (variant: { name: string; scores: Scores }) => {
+      const plan = await bestPlan(search, variant.scores, ceilings);
+      return isNew(plan) ? { plan, reason: `optimum by ${variant.name}` } : null;
+    };
+    const from: Record<Source, () => Promise<Proposal | null>> = {
+      optimum: () => optimumOf({ name: 'knapsack', scores: taught }),
+      variants: async () => {
+        for (const variant of scoreVariants(search, taught)) {
+          const found = await optimumOf(variant);
+          if (found) return found;
+        }
+        return null;
+      },
+      near: async () => {
+        const plan = best && neighbours(search, taught, best.plan, ceilings).find(isNew);
+        return plan ? { plan, reason: 'a few widths away' } : null;
+      },
+    };
+    for (const source of sources) {
+      const found = await from[source]();
+      if (found) return found;
+    }
+    return null;
   };
-  function optimumOf(variant: { name: string; scores: Scores }) {
-    const plan = bestPlan(search, variant.scores, ceilings);
-    return isNew(plan) ? { plan, reason: `optimum by ${variant.name}` } : undefined;
-  }
-  for (const source of sources) {
-    const found = from[source]();
-    if (found) return found;
-  }
-  return null;
 }
 
 /**
  * Other readings of the same sensitivities. Single-layer scores overstate or understate large losses when losses are
- * compounded; a power above 1 spreads them over the layers, one below 1 gathers them in few.
+ * compounded; a power above 1 spreads them over the dials, one below 1 gathers them in few.
  */
-function scoreVariants({ layers }: Search, scores: Scores): { name: string; scores: Scores }[] {
+function scoreVariants({ dials }: Search, scores: Scores): { name: string; scores: Scores }[] {
   const power = (exponent: number) => scores.map((losses) => losses.map((loss) => loss ** exponent));
-  const narrowest = Math.min(...layers.filter(({ bits }) => bits.length > 1).map(({ bits }) => bits[0]));
+  const narrowest = Math.min(...dials.filter(({ bits }) => bits.length > 1).map(({ bits }) => bits[0]));
   const total = scores.reduce((sum, losses) => sum + losses[0], 0);
-  const careful = scores.map((losses, layer) =>
+  const careful = scores.map((losses, dial) =>
     losses.map((loss, index) =>
-      layers[layer].bits.length > 1 && layers[layer].bits[index] === narrowest ? loss + total : loss,
+      dials[dial].bits.length > 1 && dials[dial].bits[index] === narrowest ? loss + total : loss,
     ),
   );
   return [
@@ -242,13 +68,4 @@ function scoreVariants({ layers }: Search, scores: Scores): { name: string; scor
     { name: 'knapsack, narrowest width avoided', scores: careful },
     { name: 'knapsack, large losses weighing less', scores: power(0.7) },
   ];
-}
-
-function keeps(search: Search, { cost, measurement }: Candidate): boolean {
-  return within(search.problem.ceilings, cost) && holds(search.problem, measurement);
-}
-
-async function measure(search: Search, plan: Plan, phase: string, reason: string): Promise<void> {
-  const candidate = await search.measure(plan);
-  if (candidate) search.note(phase, null, candidate, reason, true);
 }

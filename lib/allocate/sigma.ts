@@ -1,8 +1,8 @@
-import type { Strategy } from './allocate.ts';
+import type { AllocatableLayer, Strategy } from './allocate.ts';
 import { adaptiveKmeans } from './kmeans.ts';
 import { conclude, smallestBy } from './outcome.ts';
 import { refine } from './refinement.ts';
-import { type Candidate, createSearch, type Plan, type Search } from './search.ts';
+import { type Candidate, createSearch, type Dial, type Plan, type Search } from './search.ts';
 import { holds, usage } from './targets.ts';
 
 /** Share of the evaluations that phase 1 may spend. */
@@ -39,18 +39,25 @@ async function refineAll(search: Search, start: Candidate): Promise<void> {
   const { problem, candidates } = search;
   const both = search.ceilings.length > 0 && problem.maxDrop !== null && problem.evaluate;
   await refine(search, start, both ? Math.floor(search.left() * FLOOR_SHARE) : 0);
-  const held = candidates.some(({ measurement }) => holds(problem, measurement));
-  if (both && !held) await refine({ ...search, ceilings: [] }, smallestBy(candidates, search.loss)!);
+  const anyHeld = () => candidates.some(({ measurement }) => holds(problem, measurement));
+  if (anyHeld()) return;
+  if (both) await refine({ ...search, ceilings: [] }, smallestBy(candidates, search.loss)!);
+  if (anyHeld() || problem.maxDrop === null) return;
+  // ours: where raising layer by layer gave up, the widest plan is where lowering them can begin.
+  const widest = await search.measure(search.widest);
+  if (widest === null) return;
+  search.note('clusters', null, widest, 'no plan above the floor was found: from the widest down', true);
+  await refine({ ...search, ceilings: [] }, widest);
 }
 
 /** Phase 1. The plan nearest to all targets, measured; null where the budget did not allow one. */
 async function clusterPhase(search: Search): Promise<Candidate | null> {
-  const { layers } = search;
-  const free = layers.flatMap(({ bits }, index) => (bits.length > 1 ? [index] : []));
-  if (free.length === 0) return search.measure(search.smallest);
+  const { layers, dials } = search;
+  const free = dials.flatMap(({ of, bits }, dial) => (of === 'weights' && bits.length > 1 ? [dial] : []));
+  if (free.length === 0) return search.measure(search.widest);
   const raw = layers.every(({ rawSigma }) => rawSigma !== null);
-  const values = free.map((index) => (raw ? layers[index].rawSigma! : layers[index].sigma));
-  const offered = [...new Set(free.flatMap((index) => layers[index].bits))].sort((a, b) => a - b);
+  const values = free.map((dial) => sigmaOf(dials[dial], layers, raw));
+  const offered = [...new Set(free.flatMap((dial) => dials[dial].bits))].sort((a, b) => a - b);
   const clusters = adaptiveKmeans(values, offered.length);
   let state: Clusters = {
     groups: clusters.map(({ members }) => members.map((index) => free[index])),
@@ -77,10 +84,19 @@ async function clusterPhase(search: Search): Promise<Candidate | null> {
   }
 }
 
-function planOf({ layers }: Search, { groups, levels }: Clusters, offered: readonly number[]): Plan {
-  const plan = layers.map(({ bits }) => bits[0]);
+/** Of layers that share a width, the mean by number of weights. */
+function sigmaOf(dial: Dial, layers: readonly AllocatableLayer[], raw: boolean): number {
+  const members = dial.layers.map((layer) => layers[layer]);
+  const all = members.reduce((sum, { parameters }) => sum + parameters, 0);
+  const weighted = members.map(({ parameters, sigma, rawSigma }) => parameters * (raw ? rawSigma! : sigma));
+  return weighted.reduce((sum, value) => sum + value, 0) / all;
+}
+
+/** Inputs keep their widest: the paper clusters weights. */
+function planOf({ dials, widest }: Search, { groups, levels }: Clusters, offered: readonly number[]): Plan {
+  const plan = [...widest];
   groups.forEach((members, cluster) => {
-    for (const layer of members) plan[layer] = nearest(layers[layer].bits, offered[levels[cluster]]);
+    for (const dial of members) plan[dial] = nearest(dials[dial].bits, offered[levels[cluster]]);
   });
   return plan;
 }
@@ -128,7 +144,9 @@ function neighbours(search: Search, state: Clusters, direction: 1 | -1, widths: 
   const { groups, levels } = state;
   const moved = (level: number) => Math.min(widths - 1, Math.max(0, level + direction));
   const weight = (members: readonly number[]) =>
-    members.reduce((sum, layer) => sum + search.layers[layer].parameters, 0);
+    members
+      .flatMap((dial) => search.dials[dial].layers)
+      .reduce((sum, layer) => sum + search.layers[layer].parameters, 0);
   const order = groups
     .map((_, index) => index)
     .sort((a, b) => direction * (weight(groups[a]) - weight(groups[b])) || a - b);

@@ -1,136 +1,123 @@
 import type { Ceiling } from './allocate.ts';
+import { integerProgram } from './integer-program.ts';
 import { type Choice, COST_TOLERANCE, front, knapsack } from './knapsack.ts';
+import { changeOf, type Part, type Row, rowsOf, sumOf } from './rows.ts';
 import type { Scores } from './scores.ts';
-import type { Plan, Search } from './search.ts';
-import { usageOf, within } from './targets.ts';
+import type { Dial, Plan, Search } from './search.ts';
+import { within } from './targets.ts';
 
-/** Rounds of price adjustment where several ceilings bind. */
-const PRICE_ROUNDS = 40;
-/** How fast a price follows the use of its resource. */
-const PRICE_RATE = 4;
 /** Neighbours offered: more than a search will ever measure. */
 const NEIGHBOURS = 100;
 
 /**
- * The plan of least score within the ceilings; null where no plan fits. Exact for one ceiling. For several: exact for
- * their priced sum, prices rising for what is overused; the best plan that fits all of them.
+ * The plan of least score within the ceilings, exactly; null where no plan fits. One limit on a sum over dials is a
+ * knapsack of our own, everything else an integer program.
  */
-export function bestPlan(search: Search, scores: Scores, ceilings: readonly Ceiling[]): Plan | null {
-  if (ceilings.length === 0) return search.widest;
-  if (ceilings.length === 1) return planWithin(search, scores, [ceilings[0]], [1]);
-  let best: { plan: Plan; score: number } | null = null;
-  const offer = (plan: Plan | null) => {
-    if (plan === null || !within(ceilings, search.cost(plan))) return;
-    const score = scored(search, scores, plan);
-    if (best === null || score < best.score) best = { plan, score };
-  };
-  for (const ceiling of ceilings) offer(planWithin(search, scores, [ceiling], [1]));
-  let prices = ceilings.map(() => 1 / ceilings.length);
-  for (let round = 0; round < PRICE_ROUNDS; round++) {
-    const plan = planWithin(search, scores, ceilings, prices);
-    offer(plan);
-    if (plan === null) break;
-    const cost = search.cost(plan);
-    const raised = prices.map((price, index) => price * usageOf(ceilings[index], cost) ** PRICE_RATE);
-    const sum = raised.reduce((a, b) => a + b, 0);
-    prices = raised.map((price) => price / sum);
-  }
-  if (best === null) offer(search.smallest);
-  return (best as { plan: Plan } | null)?.plan ?? null;
+export async function bestPlan(
+  search: Search,
+  scores: Scores,
+  ceilings: readonly Ceiling[],
+): Promise<Plan | null> {
+  const rows = rowsOf(ceilings, search.parts);
+  if (rows.length === 0) return search.widest;
+  const items = rows.length === 1 ? itemsOf(search, scores, rows[0]) : null;
+  if (items === null) return integerProgram(search.dials, search.settings, scores, rows);
+  const solution = knapsack(items, rows[0].limit);
+  return solution && planOf(search, solution.picks);
 }
 
-/** The plans on the lower convex hull of (resource, score), cheapest first. */
-export function frontPlans(search: Search, scores: Scores, resource: string): Plan[] {
-  const items = search.layers.map(({ bits }, layer) =>
-    bits.map(
-      (width, index): Choice => ({
-        cost: search.layerCost(layer, width, resource),
-        loss: scores[layer][index],
-      }),
+/** The plans on the lower convex hull of (resource, score), cheapest first; null for a resource that is no sum over dials. */
+export function frontPlans(search: Search, scores: Scores, resource: string): Plan[] | null {
+  const parts = search.parts(resource);
+  const items = parts.length === 1 ? itemsOf(search, scores, parts[0]) : null;
+  return items && front(items).map(({ picks }) => planOf(search, picks));
+}
+
+function planOf({ dials }: Search, picks: readonly number[]): Plan {
+  return picks.map((pick, dial) => dials[dial].bits[pick]);
+}
+
+/** Every dial's choices for a knapsack; null where the part depends on pairs of dials. */
+function itemsOf(search: Search, scores: Scores, part: Part): Choice[][] | null {
+  const { dials, settings, smallest } = search;
+  const base = sumOf(part, settings, smallest) / dials.length;
+  const items = dials.map((dial, index) =>
+    dial.bits.map((bits, choice) => ({
+      cost: base + changeOf(part, settings, dial, smallest, bits),
+      loss: scores[index][choice],
+    })),
+  );
+  const exact = settings.every(({ weights, activations }, layer) =>
+    dials[weights].bits.every((w) =>
+      dials[activations].bits.every((a) =>
+        isSum(part, layer, [w, smallest[weights]], [a, smallest[activations]]),
+      ),
     ),
   );
-  return front(items).map(({ picks }) => picks.map((pick, layer) => search.layers[layer].bits[pick]));
+  return exact ? items : null;
+}
+
+function isSum(part: Part, layer: number, [w, w0]: [number, number], [a, a0]: [number, number]): boolean {
+  if (w === w0 || a === a0) return true;
+  const share = (weights: number, activations: number) => part.share(layer, { weights, activations });
+  const rest = share(w, a) - share(w, a0) - share(w0, a) + share(w0, a0);
+  return Math.abs(rest) <= COST_TOLERANCE * Math.abs(part.most);
 }
 
 /**
- * Plans a few widths away that keep the ceilings, least score first: one layer a width up or none, and as many others a
+ * Plans a few widths away that keep the ceilings, least score first: one dial a width up or none, and as many others a
  * width down, up to two, as the ceilings ask for.
  */
 export function neighbours(search: Search, scores: Scores, plan: Plan, ceilings: readonly Ceiling[]): Plan[] {
-  const { layers } = search;
-  const cost = search.cost(plan);
-  const room = ceilings.map(({ resource, limit }) => limit * (1 + COST_TOLERANCE) - cost[resource]);
-  const shift = (by: number) =>
-    layers.map(({ bits }, layer): Shift | null => {
-      const from = bits.indexOf(plan[layer]);
-      const width = bits[from + by];
-      if (width === undefined) return null;
-      return {
-        layer,
-        width,
-        score: scores[layer][from + by] - scores[layer][from],
-        costs: ceilings.map(
-          ({ resource }) =>
-            search.layerCost(layer, width, resource) - search.layerCost(layer, plan[layer], resource),
-        ),
-      };
-    });
+  const rows = rowsOf(ceilings, search.parts);
+  const room = rows.map((row) => row.limit * (1 + COST_TOLERANCE) - sumOf(row, search.settings, plan));
   const fits = (shifts: readonly Shift[]) =>
-    room.every((spare, index) => shifts.reduce((sum, { costs }) => sum + costs[index], 0) <= spare);
-  const lower = shift(-1).filter((move) => move !== null);
+    room.every((spare, index) => shifts.reduce((sum, { changes }) => sum + changes[index], 0) <= spare);
+  const lower = shiftsOf(search, scores, plan, rows, -1);
   const found: { shifts: Shift[]; score: number }[] = [];
   const offer = (shifts: Shift[]): boolean => {
     if (!fits(shifts)) return false;
     found.push({ shifts, score: shifts.reduce((sum, move) => sum + move.score, 0) });
     return true;
   };
-  const raise = shift(1).filter((move) => move !== null);
+  const raise = shiftsOf(search, scores, plan, rows, 1);
   for (const raised of [[], ...raise.map((move) => [move])]) {
     if (raised.length > 0 && offer(raised)) continue;
-    const others = lower.filter(({ layer }) => layer !== raised[0]?.layer);
+    const others = lower.filter(({ dial }) => dial !== raised[0]?.dial);
     for (const first of others) {
       if (offer([...raised, first])) continue;
-      for (const second of others) if (second.layer > first.layer) offer([...raised, first, second]);
+      for (const second of others) if (second.dial > first.dial) offer([...raised, first, second]);
     }
   }
   return found
     .sort((a, b) => a.score - b.score)
     .slice(0, NEIGHBOURS)
-    .map(({ shifts }) => apply(plan, shifts));
+    .map(({ shifts }) => apply(plan, shifts))
+    .filter((next) => within(ceilings, search.cost(next))); // pairs of dials may cost more than their sum
 }
 
 interface Shift {
-  layer: number;
-  width: number;
+  dial: number;
+  bits: number;
   score: number;
-  /** Change in the resource of each ceiling. */
-  costs: readonly number[];
+  /** In each row. */
+  changes: readonly number[];
+}
+
+/** Every dial one width up or down. */
+function shiftsOf(search: Search, scores: Scores, plan: Plan, rows: readonly Row[], by: 1 | -1): Shift[] {
+  return search.dials.flatMap((dial: Dial, index): Shift[] => {
+    const from = dial.bits.indexOf(plan[index]);
+    const bits = dial.bits[from + by];
+    if (bits === undefined) return [];
+    const score = scores[index][from + by] - scores[index][from];
+    const changes = rows.map((row) => changeOf(row, search.settings, dial, plan, bits));
+    return [{ dial: index, bits, score, changes }];
+  });
 }
 
 function apply(plan: Plan, shifts: readonly Shift[]): Plan {
   const next = [...plan];
-  for (const { layer, width } of shifts) next[layer] = width;
+  for (const { dial, bits } of shifts) next[dial] = bits;
   return next;
-}
-
-export function scored(search: Search, scores: Scores, plan: Plan): number {
-  return plan.reduce((sum, bits, layer) => sum + scores[layer][search.layers[layer].bits.indexOf(bits)], 0);
-}
-
-function planWithin(
-  search: Search,
-  scores: Scores,
-  ceilings: readonly Ceiling[],
-  prices: readonly number[],
-): Plan | null {
-  const price = (layer: number, width: number) =>
-    ceilings.reduce((sum, { resource, limit }, index) => {
-      const share = search.layerCost(layer, width, resource) / (ceilings.length === 1 ? 1 : limit);
-      return sum + prices[index] * share;
-    }, 0);
-  const items = search.layers.map(({ bits }, layer) =>
-    bits.map((width, index): Choice => ({ cost: price(layer, width), loss: scores[layer][index] })),
-  );
-  const solution = knapsack(items, ceilings.length === 1 ? ceilings[0].limit : 1);
-  return solution?.picks.map((pick, layer) => search.layers[layer].bits[pick]) ?? null;
 }

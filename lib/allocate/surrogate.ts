@@ -1,25 +1,25 @@
-import type { AllocatableLayer } from './allocate.ts';
+import type { Dial } from './dials.ts';
 import { falling, type Scores } from './scores.ts';
 import type { Candidate } from './search.ts';
 
-/** How far a layer's real share in the divergence is expected to stray from its score (standard deviations). */
-const LAYER_DEVIATION = 0.5;
-/** The same for a width in all layers: what one layer alone loses at 2 bits says less than at 6. */
+/** How far a dial's real share in the divergence is expected to stray from its score (standard deviations). */
+const DIAL_DEVIATION = 0.5;
+/** The same for a width in all dials of a kind: what one layer alone loses at 2 bits says less than at 6. */
 const WIDTH_DEVIATION = 0.5;
 /** Relative error of a measured divergence, at the divergence of interest. */
 const NOISE = 0.05;
-/** A share never shrinks below this part of its score, so that no layer looks free. */
+/** A share never shrinks below this part of its score, so that no dial looks free. */
 const LEAST_SHARE = 0.2;
 /** Evaluations below which scores are believed as they are. */
 const LEAST_EVALUATIONS = 3;
 
 /**
  * Scores corrected by what whole networks measured. Scores of single layers add up only while losses are small; the
- * model is divergence = base + gain * sum of score * (1 + layer term + width term), both terms fitted by ridge regression
+ * model is divergence = base + gain * sum of score * (1 + dial term + width term), both terms fitted by ridge regression
  * in its dual form (one unknown per evaluation). Evaluations near `interest` (nats) weigh most.
  */
 export function corrected(
-  layers: readonly AllocatableLayer[],
+  dials: readonly Dial[],
   scores: Scores,
   candidates: readonly Candidate[],
   interest: number,
@@ -40,16 +40,19 @@ export function corrected(
   );
   if (!(gain > 0)) return scores;
 
-  const widths = [...new Set(layers.flatMap(({ bits }) => bits))];
+  const widths = [...new Set(dials.flatMap(({ of, bits }) => bits.map((width) => widthKey(of, width))))];
   const features = rows.map(({ plan }, row) => {
     const part = plan.map(
-      (bits, layer) => (gain * scores[layer][layers[layer].bits.indexOf(bits)]) / measured[row],
+      (bits, dial) => (gain * scores[dial][dials[dial].bits.indexOf(bits)]) / measured[row],
     );
     const byWidth = widths.map((width) =>
-      part.reduce((sum, value, layer) => (plan[layer] === width ? sum + value : sum), 0),
+      part.reduce(
+        (sum, value, dial) => (widthKey(dials[dial].of, plan[dial]) === width ? sum + value : sum),
+        0,
+      ),
     );
     return [
-      ...part.map((value) => value * LAYER_DEVIATION),
+      ...part.map((value) => value * DIAL_DEVIATION),
       ...byWidth.map((value) => value * WIDTH_DEVIATION),
     ];
   });
@@ -59,18 +62,22 @@ export function corrected(
     residual,
   );
   const term = (index: number) => features.reduce((sum, row, i) => sum + row[index] * weights[i], 0);
-  const layerTerms = layers.map((_, layer) => LAYER_DEVIATION * term(layer));
+  const dialTerms = dials.map((_, dial) => DIAL_DEVIATION * term(dial));
   const widthTerms = new Map(
-    widths.map((width, index) => [width, WIDTH_DEVIATION * term(layers.length + index)]),
+    widths.map((width, index) => [width, WIDTH_DEVIATION * term(dials.length + index)]),
   );
-  return layers.map(({ bits }, layer) =>
+  return dials.map(({ of, bits }, dial) =>
     falling(
       bits.map((width, index) => {
-        const share = 1 + layerTerms[layer] + widthTerms.get(width)!;
-        return scores[layer][index] * Math.max(LEAST_SHARE, share);
+        const share = 1 + dialTerms[dial] + widthTerms.get(widthKey(of, width))!;
+        return scores[dial][index] * Math.max(LEAST_SHARE, share);
       }),
     ),
   );
+}
+
+function widthKey(of: Dial['of'], bits: number): string {
+  return `${of} ${bits}`;
 }
 
 /** measured = base + gain * score by least relative squares, neither negative. */

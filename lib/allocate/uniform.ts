@@ -1,6 +1,6 @@
 import type { Strategy } from './allocate.ts';
 import { conclude } from './outcome.ts';
-import { createSearch, type Plan, type Search } from './search.ts';
+import { createSearch, type Dial, type Plan, type Search } from './search.ts';
 import { holds, within } from './targets.ts';
 
 /**
@@ -23,14 +23,26 @@ export const uniform: Strategy = async (problem) => {
   return conclude(search);
 };
 
-/** By rising width: every width that some layer with a choice offers, each layer at its nearest that is as wide. */
-export function uniformPlans({ layers, smallest }: Search): Plan[] {
-  const free = layers.filter(({ bits }) => bits.length > 1);
-  const offered = [...new Set(free.flatMap(({ bits }) => bits))].sort((a, b) => a - b);
-  const plans = offered.map((width) =>
-    layers.map(({ bits }) => bits.find((own) => own >= width) ?? bits.at(-1)!),
+/**
+ * By rising width: every width that some weights with a choice are offered, each dial at its nearest that is as wide, with
+ * inputs at each width that they are offered.
+ */
+export function uniformPlans({ dials }: Search): Plan[] {
+  const offered = (of: Dial['of']) => {
+    const all = dials.filter((dial) => dial.of === of);
+    const free = all.filter(({ bits }) => bits.length > 1);
+    const list = (free.length > 0 ? free : all).flatMap(({ bits }) => bits);
+    return [...new Set(list)].sort((a, b) => a - b);
+  };
+  const inputs = offered('activations');
+  return offered('weights').flatMap((weights) =>
+    inputs.map((activations) =>
+      dials.map(({ of, bits }) => {
+        const width = of === 'weights' ? weights : activations;
+        return bits.find((own) => own >= width) ?? bits.at(-1)!;
+      }),
+    ),
   );
-  return plans.length > 0 ? plans : [smallest];
 }
 
 async function measure(search: Search, plan: Plan) {

@@ -62,6 +62,13 @@ export interface LayerProfile {
    * power where outputs are not classes). Null without calibration data.
    */
   outputDivergence: Readonly<Record<number, number>> | null;
+  /** The same when only this layer's input is quantized, per width; null where not asked for. */
+  inputDivergence: Readonly<Record<number, number>> | null;
+  /**
+   * What the curvature of the loss expects of each width: half the Fisher matrix' mean trace times the squared error of
+   * the weights (HAWQ-V2: Dong et al. 2020). Null where not asked for.
+   */
+  curvatureLoss: Readonly<Record<number, number>> | null;
 }
 
 /** Progress of long work, 0..1 within a named stage. */

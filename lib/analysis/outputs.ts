@@ -43,6 +43,22 @@ export class OutputDivergence {
     }
   }
 
+  /** Per output, what was summed so far: two numbers each. */
+  get sums(): number[] {
+    return [...this.#kinds.keys()].flatMap((name) => [
+      this.#divergence.get(name) ?? 0,
+      this.#weight.get(name) ?? 0,
+    ]);
+  }
+
+  /** Goes on from the sums of an earlier one of the same outputs. */
+  restore(sums: ArrayLike<number>): void {
+    for (const [i, name] of [...this.#kinds.keys()].entries()) {
+      this.#divergence.set(name, sums[2 * i]);
+      this.#weight.set(name, sums[2 * i + 1]);
+    }
+  }
+
   get mean(): number {
     let sum = 0;
     for (const [name, divergence] of this.#divergence) sum += ratio(divergence, this.#weight.get(name)!);

@@ -1,6 +1,6 @@
 import type { Evaluator } from '../engine/index.ts';
 import type { Graph, Layer, Tensor } from '../graph/graph.ts';
-import { liveBefore } from './profile.ts';
+import { liveBefore } from './experiments.ts';
 
 /** How much longer than from its own layer a run may take because it begins at an earlier one. */
 const DETOURS = [1.03, 1.06, 1.12, 1.25, 1.5, 2, 4];

@@ -14,7 +14,7 @@ const BINS = 256;
 const SMOOTHING = 1e-4;
 
 /**
- * What the weights alone say of every layer, for `widths`; needs no data, so outputDivergence is null. Divergence is
+ * What the weights alone say of every layer, for `widths`; needs no data, so what outputs would tell is null. Divergence is
  * that of the weights rounded to the nearest with scales of least squared error. Abortable within 200 ms.
  */
 export async function weightProfile(
@@ -44,6 +44,8 @@ export async function weightProfile(
       moments,
       weightDivergence,
       outputDivergence: null,
+      inputDivergence: null,
+      curvatureLoss: null,
     });
     options.onProgress?.('weights', profiles.length, layers.length);
   }

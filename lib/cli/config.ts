@@ -10,10 +10,13 @@ const PATHS = new Set([
   'evaluate',
   'metric',
   'out',
+  'cache',
   'allocation',
   'data',
   'svg',
 ]);
+/** Flags that may be given more than once: lists, and those of pairs objects. */
+const REPEATED = new Set(['--target', '--pin', '--ban', '--group', '--input-shape']);
 /** Preprocessing may stand in an object of its own, as in allocation.json. */
 const GROUP = 'preprocessing';
 
@@ -44,10 +47,11 @@ function words(option: Option, value: unknown, folder: string): string[] {
     if (typeof value !== 'boolean') refuse('true or false', long, value);
     return value ? [long] : [];
   }
-  const repeated = long === '--target' || long === '--pin' || long === '--input-shape';
+  const repeated = REPEATED.has(long);
   if (repeated && isRecord(value))
     return Object.entries(value).map(
-      ([key, item]) => `${long}=${key}=${Array.isArray(item) ? item.join('x') : item}`,
+      ([key, item]) =>
+        `${long}=${key}=${Array.isArray(item) ? item.join(long === '--ban' ? ',' : 'x') : item}`,
     );
   if (repeated && Array.isArray(value)) return value.map((item) => `${long}=${item}`);
   const joined = Array.isArray(value)

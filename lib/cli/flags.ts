@@ -43,6 +43,21 @@ export function shape(text: string): [string, number[]] {
   return [match[1], dimensions];
 }
 
+/** `LAYER=2,3` */
+export function layerWidths(text: string): [string, number[]] {
+  const match = /^(.+)=([\d,.\s-]+)$/.exec(text);
+  if (!match) refuse('LAYER=LIST', 'ban', text);
+  return [match[1], list('ban')(match[2])];
+}
+
+/** `add`, `concat` or `a,b,c` */
+export function group(text: string): 'add' | 'concat' | string[] {
+  if (text === 'add' || text === 'concat') return text;
+  const members = names(text).filter((name) => name !== '');
+  if (members.length < 2) refuse('add, concat or at least two layers', 'group', text);
+  return members;
+}
+
 /** `LAYER=BITS` */
 export function layerWidth(text: string): [string, number] {
   const match = /^(.+)=(\d+)$/.exec(text);

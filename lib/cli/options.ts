@@ -29,9 +29,12 @@ export function searchOptions(model: string, flags: Flags, terminal: Terminal): 
       targets: flags['target'] as string[] | undefined,
       strategy: flags['strategy'] as string | undefined,
       bits: flags['bits'] as number[] | undefined,
-      activationBits: flags['activationBits'] as number | undefined,
+      activationBits: flags['activationBits'] as number[] | undefined,
       freeEnds: flags['freeEnds'] as boolean | undefined,
       pins: pairs(flags['pin'], 'pin'),
+      bans: pairs(flags['ban'], 'ban'),
+      groups: flags['group'] as SearchOptions['groups'],
+      minimize: flags['minimize'] as string | undefined,
       seed: flags['seed'] as number | undefined,
     }),
   };

@@ -1,7 +1,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { SigmaQuantError } from '../errors.ts';
 import { configFlags } from './config.ts';
-import { integer, layerWidth, list, names, number, shape } from './flags.ts';
+import { group, integer, layerWidth, layerWidths, list, names, number, shape } from './flags.ts';
 import type { Terminal } from './terminal.ts';
 
 /** 0 met, 3 to 5 the other verdicts, 2 bad arguments or input, 1 anything else, 130 interrupted. */
@@ -64,9 +64,23 @@ function search(command: Command): Command {
     )
     .option('--strategy <NAME>', 'how widths are chosen')
     .option('--bits <LIST>', 'widths offered for weights, within 2..8', list('bits'))
-    .option('--activation-bits <N>', 'width of activations, 2..8', integer('activation-bits'))
+    .option('--activation-bits <LIST>', 'widths offered for activations: 8 or 4,8', list('activation-bits'))
     .option('--free-ends', 'let the first and the last layer take fewer than 8 bits')
-    .option('--pin <LAYER=BITS>', 'give a layer this width, may be repeated', repeat(layerWidth))
+    .option(
+      '--pin <LAYER=BITS>',
+      'give a layer this width, or all that fit /a pattern/; may be repeated',
+      repeat(layerWidth),
+    )
+    .option('--ban <LAYER=LIST>', 'widths that a layer must not have; may be repeated', repeat(layerWidths))
+    .option(
+      '--group <WHAT>',
+      'layers that share a width: add, concat or names a,b,c; may be repeated',
+      repeat(group),
+    )
+    .option(
+      '--minimize <RESOURCE>',
+      'what to make least above a floor without targets: size, bops, energy, ...',
+    )
     .option('--seed <N>', 'seed of every random choice', integer('seed'));
 }
 
@@ -105,6 +119,8 @@ function quantizeCommand(command: Command): Command {
     .option('--samples <N>', 'calibration samples at most', integer('samples'))
     .option('--evaluations <N>', 'evaluations that the search may spend', integer('evaluations'))
     .addOption(new Option('--opset <N>', 'opset of the exported file: 13 or 21').argParser(integer('opset')))
+    .option('--cache <DIR>', 'folder that a later run goes on from (default: OUT.cache)')
+    .option('--no-cache', 'keep nothing for a later run')
     .option('--out <DIR>', 'folder to write (default: ./NAME.sigmaquant)')
     .option('--force', 'replace an earlier output');
 }

@@ -1,9 +1,9 @@
 import { modelName } from '../pipeline/files.ts';
 import type { QuantizeOptions } from '../pipeline/options.ts';
 import { quantize } from '../pipeline/quantize.ts';
-import type { AccuracyResult, QuantizeResult } from '../pipeline/result.ts';
+import type { AccuracyResult, QuantizeResult, Reused } from '../pipeline/result.ts';
 import { accuracyCells, layerTable } from '../report/layers.ts';
-import { bytes, duration, percent, significant } from '../report/numbers.ts';
+import { bytes, duration, percent, plural, significant } from '../report/numbers.ts';
 import { columns, textTable } from '../report/table.ts';
 import { defined, preprocessingOption, ranOn, required, searchOptions } from './options.ts';
 import { type Action, EXIT_CODES, type Flags } from './program.ts';
@@ -13,14 +13,22 @@ export const quantizeAction: Action = async (model, flags, terminal) => {
   const options: QuantizeOptions = {
     ...searchOptions(model, flags, terminal),
     calibration: required(flags, 'calibration'),
-    out: `./${modelName(model)}.sigmaquant`,
     ...quantizeFlags(flags),
+    ...outputFlags(model, flags),
+    onWarning: terminal.note,
   };
   const { artefacts: _, ...summary } = await quantize(options);
   terminal.clear();
   terminal.out(flags['json'] ? `${JSON.stringify(summary)}\n` : text(summary));
   return EXIT_CODES[summary.verdict];
 };
+
+/** Where artefacts go, and beside them what a rerun of the same command goes on from. */
+function outputFlags(model: string, flags: Flags): Pick<QuantizeOptions, 'out' | 'cache'> {
+  const out = (flags['out'] as string | undefined) ?? `./${modelName(model)}.sigmaquant`;
+  const cache = (flags['cache'] as string | false | undefined) ?? `${out.replace(/[\\/]+$/, '')}.cache`;
+  return { out, ...(cache === false ? {} : { cache }) };
+}
 
 function quantizeFlags(flags: Flags): Partial<QuantizeOptions> {
   const keys = [
@@ -36,7 +44,6 @@ function quantizeFlags(flags: Flags): Partial<QuantizeOptions> {
     'evaluations',
     'opset',
     'executor',
-    'out',
     'force',
   ];
   const given = Object.fromEntries(keys.map((key) => [key, flags[key]]));
@@ -62,7 +69,7 @@ function text(result: Omit<QuantizeResult, 'artefacts'>): string {
       `verdict  ${result.verdict}`,
       ...result.warnings.map((warning) => `note     ${warning}`),
       ...result.binding.slice(0, 5).map(({ layer, reason }) => `binding  ${layer}: ${reason}`),
-      `search   ${result.strategy}, ${result.evaluations} evaluations, ${duration(seconds.total)} on ${ranOn(result)}`,
+      `search   ${result.strategy}, ${result.evaluations} evaluations${reused(result.cached)}, ${duration(seconds.total)} on ${ranOn(result)}`,
       ...(files
         ? [files.model, files.sqnt, files.allocation, files.report]
             .filter((file) => file !== null)
@@ -73,4 +80,11 @@ function text(result: Omit<QuantizeResult, 'artefacts'>): string {
   ]
     .join('\n\n')
     .replace(/\n\n$/, '\n');
+}
+
+/** ` (12 of them, 30 layers and 128 samples of the profile from the cache)`; empty where nothing was. */
+function reused({ evaluations, integers, profile }: Reused): string {
+  if (evaluations + integers + profile === 0) return '';
+  const from = `${plural(integers, 'layer')} and ${plural(profile, 'sample')} of the profile from the cache`;
+  return ` (${evaluations} of them, ${from})`;
 }

@@ -68,7 +68,17 @@ const quantizer = z.strictObject({
 
 const step = z.strictObject({
   phase: z.string(),
-  moves: z.array(z.strictObject({ layer: z.string(), from: natural, to: natural })),
+  moves: z.array(
+    z.strictObject({
+      layer: z.string(),
+      from: natural,
+      to: natural,
+      of: z
+        .literal('activations')
+        .optional()
+        .describe("The width of the layer's input moved, not of its weights."),
+    }),
+  ),
   reason: z.string(),
   cost,
   measurement,
@@ -103,6 +113,11 @@ export const allocationSchema = z
     verdict: z.enum(['met', 'accuracy-only', 'resource-only', 'impossible']),
     binding: z.array(binding).describe('Layers that stand in the way of a missed target, worst first.'),
     reachable: z.strictObject({ cost, measurement }).nullable(),
+    feasible: z
+      .array(z.strictObject({ cost, measurement }))
+      .describe(
+        'Where a target is missed: measured points that meet targets near those asked for, nearest first.',
+      ),
     warnings: z.array(z.string()).describe('What a careful reader should know beside the verdict.'),
     cost,
     floatBytes: natural,

@@ -43,6 +43,8 @@ export interface Outcome {
   ceilings: readonly Ceiling[];
   profiles: readonly LayerProfile[];
   roles: Roles;
+  /** Calibration samples that earlier runs could not read. */
+  unreadable: readonly string[];
   calibrationSamples: number;
   quantization: Quantization;
   floatNodes: readonly string[];
@@ -119,6 +121,10 @@ async function allocationOf(
       cost: finiteCost(allocation.reachable.cost),
       measurement: finiteMeasurement(allocation.reachable.measurement),
     },
+    feasible: allocation.feasible.map(({ cost, measurement }) => ({
+      cost: finiteCost(cost),
+      measurement: finiteMeasurement(measurement),
+    })),
     warnings: warningsOf({ ...outcome, data }),
     cost: finiteCost(allocation.cost),
     floatBytes: outcome.floatBytes,
@@ -134,7 +140,7 @@ async function allocationOf(
     evaluations: allocation.evaluations,
     trace: allocation.trace.map((step) => ({
       phase: step.phase,
-      moves: step.moves.map(({ layer, from, to }) => ({ layer, from, to })),
+      moves: step.moves.map((move) => ({ ...move })),
       reason: step.reason,
       cost: finiteCost(step.cost),
       measurement: finiteMeasurement(step.measurement),

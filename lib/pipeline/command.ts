@@ -33,9 +33,13 @@ export function commandOf(options: QuantizeOptions): string {
   flag('strategy', options.strategy);
   flag('recovery', options.recovery);
   flag('bits', list(options.bits));
-  flag('activation-bits', options.activationBits);
+  flag('activation-bits', list(options.activationBits));
   flag('free-ends', options.freeEnds);
   for (const [layer, bits] of Object.entries(options.pins ?? {})) flag('pin', `${layer}=${bits}`);
+  for (const [layer, bits] of Object.entries(options.bans ?? {})) flag('ban', `${layer}=${list(bits)}`);
+  for (const group of options.groups ?? [])
+    flag('group', typeof group === 'string' ? group : group.join(','));
+  flag('minimize', options.minimize);
   flag('ranges', options.ranges);
   flag('samples', options.samples);
   flag('evaluations', options.evaluations);

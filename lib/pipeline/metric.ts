@@ -1,6 +1,8 @@
+import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { refuse, SigmaQuantError } from '../errors.ts';
+import { sha256 } from './model.ts';
 
 /** One output of the network for a batch: [count][...shape]. */
 export interface MetricOutput {
@@ -36,6 +38,20 @@ export async function loadMetric(metric: string | MetricFunction): Promise<Metri
   const exported = module['default'] ?? module['metric'];
   if (typeof exported !== 'function') refuse('a module that exports one function', 'metric', metric);
   return exported as MetricFunction;
+}
+
+/** A module that reads others is not told by its own text. */
+const READS_OTHERS = /\b(?:import|require|process)\b/;
+
+/**
+ * The same text for metrics that give the same scores, in this process and the next; null where nobody can tell: for
+ * a function, and for a module that reads others.
+ */
+export async function metricDigest(metric: string | MetricFunction | undefined): Promise<string | null> {
+  if (metric === undefined) return '';
+  if (typeof metric === 'function') return null;
+  const text = await readFile(metric, 'utf8');
+  return READS_OTHERS.test(text) ? null : sha256(text);
 }
 
 /** Scores of a batch, checked: one finite number per sample. */

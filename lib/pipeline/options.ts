@@ -39,12 +39,18 @@ export interface SearchOptions extends CommonOptions {
   strategy?: string;
   /** Widths offered for weights, within 2..8; default 2, 3, 4, 5, 6, 8. */
   bits?: readonly number[];
-  /** Width of activations, 2..8; default 8. */
-  activationBits?: number;
+  /** Widths offered for activations, within 2..8; default 8. */
+  activationBits?: number | readonly number[];
   /** Lets the first and the last layer (8 bits otherwise) take any offered width. */
   freeEnds?: boolean;
-  /** Layer name -> the width it must have. */
+  /** Layer name, or a pattern between slashes (`/^layer1/`) -> the width it must have. */
   pins?: Readonly<Record<string, number>>;
+  /** Layer name or pattern -> widths it must not have. */
+  bans?: Readonly<Record<string, readonly number[]>>;
+  /** Layers that share one width: those that meet in an `add` or a `concat`, and lists of names. */
+  groups?: readonly ('add' | 'concat' | readonly string[])[];
+  /** With a floor and no targets, the resource to be least: size (default), bops, energy, ... */
+  minimize?: string;
   seed?: number;
 }
 
@@ -72,6 +78,13 @@ export interface QuantizeOptions extends SearchOptions, RunOptions {
   evaluations?: number;
   /** Bytes of activations that evaluations may keep for one another, 0 for none; default 1 GiB. */
   cacheBytes?: number;
+  /**
+   * Folder that keeps what was measured, for a run that is killed and for the next one; shared by any number of runs,
+   * deleted whenever you like. Nothing is kept without it. Results do not depend on it.
+   */
+  cache?: string;
+  /** Told in one sentence what the run goes on without: a cache on a full disk. Default: a warning of Node's. */
+  onWarning?: (sentence: string) => void;
   /** Opset of the exported file, 13 or 21 (default). */
   opset?: number;
   /** Folder to write; nothing is written without it. */
@@ -100,6 +113,8 @@ export const DEFAULTS = {
   cacheBytes: 2 ** 30,
   /** Input patches per layer and sample that enter its Hessian. */
   patches: 64,
+  /** Random directions per layer for the curvature that `hessian` goes by. */
+  probes: 4,
   /** How far phase 1 of `sigma` may miss a target: a fifth of a ceiling, two points of the floor. */
   buffer: { cost: 0.2, drop: 2 },
 } as const;
@@ -112,9 +127,18 @@ function width(value: number, name: string): number {
 
 /** Offered widths, ascending, each once. Throws INVALID_ARGUMENT. */
 export function offeredBits(bits: readonly number[] | undefined): number[] {
-  const list = [...new Set(bits ?? DEFAULT_BITS)].sort((a, b) => a - b);
-  if (list.length === 0) refuse('at least one width', 'bits', 'an empty list');
-  for (const value of list) width(value, 'bits');
+  return offered(bits ?? DEFAULT_BITS, 'bits');
+}
+
+/** The same for activations. */
+export function offeredActivations(bits: SearchOptions['activationBits']): number[] {
+  return offered(typeof bits === 'number' ? [bits] : (bits ?? [END_BITS]), 'activation-bits');
+}
+
+function offered(bits: readonly number[], name: string): number[] {
+  const list = [...new Set(bits)].sort((a, b) => a - b);
+  if (list.length === 0) refuse('at least one width', name, 'an empty list');
+  for (const value of list) width(value, name);
   return list;
 }
 
@@ -134,8 +158,10 @@ export function checkOptions(options: Partial<QuantizeOptions>): void {
   } = options;
   if (executor !== undefined && !EXECUTORS.includes(executor))
     refuse(`one of ${EXECUTORS.join(', ')}`, 'executor', executor);
-  if (activationBits !== undefined) width(activationBits, 'activation-bits');
+  offeredActivations(activationBits);
   for (const [layer, bits] of Object.entries(options.pins ?? {})) width(bits, `the width of layer ${layer}`);
+  for (const [layer, bits] of Object.entries(options.bans ?? {}))
+    for (const value of bits) width(value, `a banned width of layer ${layer}`);
   for (const [name, value] of Object.entries({ samples, evaluations }))
     if (value !== undefined && !(Number.isInteger(value) && value >= 1))
       refuse('a whole number above 0', name, value);

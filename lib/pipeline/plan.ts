@@ -4,9 +4,9 @@ import { weightProfile } from '../analysis/index.ts';
 import { layers as layersOf } from '../graph/index.ts';
 import { createKernels } from '../kernels/index.ts';
 import type { BackendName, Isa } from '../kernels/kernels.ts';
+import { choicesOf } from './choices.ts';
 import { openModel, requireLayers } from './model.ts';
 import { checkOptions, DEFAULTS, type SearchOptions } from './options.ts';
-import { layerChoices } from './quantization.ts';
 import { costOf, floatBytesOf, parseCeilings, planStrategyOf, problemLayers } from './resources.ts';
 import type { LayerResult } from './result.ts';
 
@@ -38,7 +38,7 @@ export async function plan(options: PlanOptions): Promise<PlanResult> {
   const model = await openModel(options);
   requireLayers(model.name, model.layers);
   const layers = layersOf(model.graph);
-  const choices = layerChoices(layers, options);
+  const choices = choicesOf(model.graph, layers, options);
   const ceilings = parseCeilings(options.targets, layers);
   const kernels = await createKernels({
     backend: options.backend,
@@ -46,7 +46,7 @@ export async function plan(options: PlanOptions): Promise<PlanResult> {
     threads: options.threads,
   });
   try {
-    const widths = [...new Set(choices.flatMap(({ bits }) => bits))].sort((a, b) => a - b);
+    const widths = [...new Set(choices.layers.flatMap(({ bits }) => bits))].sort((a, b) => a - b);
     const profiles = await weightProfile(model.graph, layers, kernels, widths, {
       ...(options.signal ? { signal: options.signal } : {}),
       ...(options.onProgress ? { onProgress: options.onProgress } : {}),
@@ -55,7 +55,10 @@ export async function plan(options: PlanOptions): Promise<PlanResult> {
       ...(options.signal ? { signal: options.signal } : {}),
       ...(options.onProgress ? { onProgress: options.onProgress } : {}),
       layers: problemLayers(profiles, choices),
+      ties: choices.ties,
       cost: costOf(layers),
+      goal: 'weightBytes',
+      seed: options.seed ?? DEFAULTS.seed,
       ceilings,
       maxDrop: null,
       evaluate: null,

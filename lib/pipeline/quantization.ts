@@ -1,68 +1,73 @@
 import type { Widths } from '../allocate/allocate.ts';
 import type { Calibration, RangeMethod } from '../analysis/analysis.ts';
+import type { InputChoice } from '../analysis/index.ts';
 import { quantizedValues, quantizerOf } from '../engine/index.ts';
 import { SigmaQuantError } from '../errors.ts';
 import type { Graph, Layer } from '../graph/graph.ts';
 import type { Quantizer } from '../quant/quantizer.ts';
 import { chooseQuantizer } from '../quant/ranges.ts';
-import { DEFAULT_BITS, END_BITS, offeredBits, type SearchOptions, WIDTHS } from './options.ts';
+import type { LayerChoice } from './choices.ts';
+import { WIDTHS } from './options.ts';
 
 /** Widths of activations where nothing asks for fewer: the inputs of Add, Concat and pools, say. */
 const OTHER_BITS = 8;
 
-/** What widths a layer may take, and how its input is stored; fixed before any search. */
-export interface LayerChoice {
-  name: string;
-  bits: readonly number[];
-  activations: number;
+/** How values may be stored, by value and width, and how many samples said so. */
+export interface Ranges {
+  samples: number;
+  quantizers: ReadonlyMap<string, ReadonlyMap<number, Quantizer>>;
 }
 
-/**
- * Offered widths of each layer: a pin wins, then 8 bits for the first and the last layer unless freed, then `bits`.
- * Throws INVALID_ARGUMENT for a pin of a layer that is not there.
- */
-export function layerChoices(layers: readonly Layer[], options: SearchOptions): LayerChoice[] {
-  const bits = offeredBits(options.bits ?? DEFAULT_BITS);
-  const pins = options.pins ?? {};
-  for (const name of Object.keys(pins))
-    if (!layers.some((layer) => layer.name === name))
-      throw new SigmaQuantError(
-        'INVALID_ARGUMENT',
-        `Expected a layer's name for pin but received ${JSON.stringify(name)} (inspect lists them).`,
-      );
-  const activations = options.activationBits ?? OTHER_BITS;
-  return layers.map(({ name }, index) => {
-    const end = !options.freeEnds && (index === 0 || index === layers.length - 1);
-    const offered = Object.hasOwn(pins, name) ? [pins[name]] : end ? [END_BITS] : bits;
-    return { name, bits: offered, activations: end ? Math.max(END_BITS, activations) : activations };
-  });
-}
-
-/** A quantizer for every value that needs one: as wide as the widest of the layers that read it wants. */
-export function chooseQuantizers(
+/** Every value's quantizer at 8 bits and at each of `widths`. Throws INTERNAL for a value that calibration has not seen. */
+export function chooseRanges(
   graph: Graph,
-  layers: readonly Layer[],
-  choices: readonly LayerChoice[],
   calibration: Calibration,
   method: RangeMethod,
-): Map<string, Quantizer> {
-  const wanted = new Map<string, number>();
-  layers.forEach((layer, index) => {
-    const owner = quantizerOf(graph, layer.input);
-    if (owner === null) return;
-    wanted.set(owner, Math.max(wanted.get(owner) ?? WIDTHS.low, choices[index].activations));
-  });
-  const quantizers = new Map<string, Quantizer>();
-  for (const { value } of quantizedValues(graph)) {
+  widths: readonly number[],
+): Ranges {
+  const offered = [...new Set([...widths, OTHER_BITS])].sort((a, b) => a - b);
+  const quantizers = quantizedValues(graph).map(({ value }) => {
     const statistics = calibration.values.get(value);
     if (!statistics)
       throw new SigmaQuantError(
         'INTERNAL',
         `Expected statistics of value ${value} but calibration has none.`,
       );
-    quantizers.set(value, chooseQuantizer(statistics, wanted.get(value) ?? OTHER_BITS, method));
-  }
-  return quantizers;
+    return [
+      value,
+      new Map(offered.map((bits) => [bits, chooseQuantizer(statistics, bits, method)])),
+    ] as const;
+  });
+  return { samples: calibration.samples, quantizers: new Map(quantizers) };
+}
+
+/** Quantizers of the network's values for any widths of the layers' inputs. */
+export interface Quantizers {
+  /** By value: as wide as the layers that read it have their input, 8 bits where none does. */
+  at(widths: Widths): Map<string, Quantizer>;
+  /** The quantizer of one value. */
+  of(value: string, bits: number): Quantizer;
+  /** Layer name -> value whose quantizer its input carries. */
+  readonly owners: ReadonlyMap<string, string>;
+}
+
+export function createQuantizers(graph: Graph, layers: readonly Layer[], { quantizers }: Ranges): Quantizers {
+  const owners = new Map(layers.map(({ name, input }) => [name, quantizerOf(graph, input)]));
+  const of = (value: string, bits: number) => quantizers.get(value)!.get(bits)!;
+  return {
+    owners,
+    of,
+    at: (widths) => {
+      const wanted = new Map<string, number>();
+      for (const [name, owner] of owners) {
+        const { activations } = widths.get(name)!;
+        wanted.set(owner, Math.max(wanted.get(owner) ?? WIDTHS.low, activations));
+      }
+      return new Map(
+        [...quantizers.keys()].map((value) => [value, of(value, wanted.get(value) ?? OTHER_BITS)]),
+      );
+    },
+  };
 }
 
 /** Same text for same widths: the key of everything that depends on them alone. */
@@ -82,11 +87,17 @@ export function quantizable(graph: Graph, layers: readonly Layer[]): Layer[] {
   });
 }
 
-/** Layer name -> scale of the quantizer that its input carries. */
-export function inputScales(
-  graph: Graph,
-  layers: readonly Layer[],
-  quantizers: ReadonlyMap<string, Quantizer>,
-): Map<string, number> {
-  return new Map(layers.map(({ name, input }) => [name, quantizers.get(quantizerOf(graph, input)!)!.scale]));
+/** Values that layers read in more than one width, with their quantizers. */
+export function inputChoices(quantizers: Quantizers, choices: readonly LayerChoice[]): InputChoice[] {
+  const byValue = new Map<string, LayerChoice[]>();
+  for (const choice of choices) {
+    if (choice.activations.length < 2) continue;
+    const owner = quantizers.owners.get(choice.name)!;
+    byValue.set(owner, [...(byValue.get(owner) ?? []), choice]);
+  }
+  return [...byValue].map(([value, readers]) => ({
+    value,
+    layers: readers.map(({ name }) => name),
+    quantizers: new Map(readers[0].activations.map((bits) => [bits, quantizers.of(value, bits)])),
+  }));
 }

@@ -1,12 +1,12 @@
-import type { AllocatableLayer, Ceiling, CostModel } from '../allocate/allocate.ts';
+import type { AllocatableLayer, Ceiling, CostModel, Widths } from '../allocate/allocate.ts';
 import { defaultStrategy, planStrategy, strategies } from '../allocate/index.ts';
 import type { LayerProfile } from '../analysis/analysis.ts';
 import { refuse } from '../errors.ts';
 import type { Layer } from '../graph/graph.ts';
 import { floatBytes, memoryCost, memoryTargets, parseTargets } from '../hardware/index.ts';
 import type { Recovery } from '../recovery/recovery.ts';
+import type { Choices } from './choices.ts';
 import { DEFAULTS } from './options.ts';
-import type { LayerChoice } from './quantization.ts';
 
 const FLOAT_BITS = 32;
 
@@ -50,6 +50,14 @@ export function parseCeilings(targets: readonly string[] | undefined, layers: re
   return parseTargets(targets ?? [], memoryTargets(layers));
 }
 
+/** The resource that `minimize` means; throws INVALID_ARGUMENT for one that is not costed. */
+export function goalOf(minimize: string | undefined, cost: CostModel, any: Widths): string {
+  const goal = minimize === undefined || minimize === 'size' ? 'weightBytes' : minimize;
+  const known = Object.keys(cost.cost(any));
+  if (!known.includes(goal)) refuse(`one of size, ${known.join(', ')}`, 'minimize', minimize);
+  return goal;
+}
+
 /** Throws INVALID_ARGUMENT for a strategy that is not there. */
 export function strategyOf(name: string | undefined, fallback = defaultStrategy): string {
   const strategy = name ?? fallback;
@@ -71,19 +79,18 @@ export function recoveryOf(name: string | undefined): Recovery['name'] {
 }
 
 /** Facts and choices of each layer in one. */
-export function problemLayers(
-  profiles: readonly LayerProfile[],
-  choices: readonly LayerChoice[],
-): AllocatableLayer[] {
+export function problemLayers(profiles: readonly LayerProfile[], { layers }: Choices): AllocatableLayer[] {
   return profiles.map((profile, index) => ({
     name: profile.name,
     parameters: profile.parameters,
     macs: profile.macs,
     sigma: profile.sigma,
     rawSigma: profile.rawSigma,
-    bits: choices[index].bits,
-    activations: choices[index].activations,
+    bits: layers[index].bits,
+    activations: layers[index].activations,
     weightDivergence: profile.weightDivergence,
     outputDivergence: profile.outputDivergence,
+    inputDivergence: profile.inputDivergence,
+    curvatureLoss: profile.curvatureLoss,
   }));
 }

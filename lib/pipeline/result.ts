@@ -57,6 +57,15 @@ export interface OutputFiles {
   report: string;
 }
 
+/** What an earlier run had done already, and this one took from the cache. */
+export interface Reused {
+  /** Samples of the profile. */
+  profile: number;
+  evaluations: number;
+  /** Layers at a width. */
+  integers: number;
+}
+
 /** The document of `quantize --json`. */
 export interface QuantizeSummary {
   model: string;
@@ -84,6 +93,8 @@ export interface QuantizeSummary {
   threads: number;
   seconds: Seconds;
   evaluations: number;
+  /** Of the work above; nothing where no cache was named. */
+  cached: Reused;
   /** Null where no `out` was given. */
   files: OutputFiles | null;
 }

@@ -4,11 +4,11 @@ import { SuffixRuns } from '../analysis/index.ts';
 import type { Evaluator } from '../engine/engine.ts';
 import { refuse } from '../errors.ts';
 import type { Layer } from '../graph/graph.ts';
-import type { Quantization, QuantizedLayer, Quantizer } from '../quant/quantizer.ts';
+import type { Quantization, QuantizedLayer } from '../quant/quantizer.ts';
 import type { Recovery } from '../recovery/recovery.ts';
 import { paired } from './interval.ts';
 import type { QuantizeOptions } from './options.ts';
-import { widthsKey } from './quantization.ts';
+import { type Quantizers, widthsKey } from './quantization.ts';
 import type { AccuracyResult } from './result.ts';
 import type { Score, Scorer } from './scoring.ts';
 
@@ -21,7 +21,10 @@ export interface Floor {
 }
 
 /** Throws INVALID_ARGUMENT where the floor speaks of another metric than the one that is measured. */
-export function floorOf(options: QuantizeOptions, scorer: Scorer): Floor | null {
+export function floorOf(
+  options: Pick<QuantizeOptions, 'maxDrop' | 'minAccuracy' | 'minSqnr'>,
+  scorer: Scorer,
+): Floor | null {
   const { maxDrop, minAccuracy, minSqnr } = options;
   if (minSqnr !== undefined) return { text: `min-sqnr=${minSqnr}`, maxDrop: 0 };
   if (maxDrop === undefined && minAccuracy === undefined) return null;
@@ -66,30 +69,38 @@ export interface Candidate {
   become(widths: Widths, signal?: AbortSignal): Promise<void>;
   /** Score on validation; the same widths are never run twice. */
   score(widths: Widths, work: WorkOptions): Promise<Score>;
+  /** As it is now. */
   readonly quantization: Quantization;
   readonly executor: Evaluator;
 }
 
-/** `cacheBytes`: of activations that evaluations may keep for one another. */
-export async function createCandidate(
-  networkLayers: readonly Layer[],
-  quantizers: ReadonlyMap<string, Quantizer>,
-  recovery: Recovery,
-  scorer: Scorer,
-  first: Widths,
-  compileQuantized: (quantization: Quantization) => Evaluator,
-  cacheBytes: number,
-  signal?: AbortSignal,
-): Promise<Candidate> {
-  const layers = new Map<string, QuantizedLayer>();
-  const quantization: Quantization = { activations: quantizers, layers };
+export interface CandidateSource {
+  layers: readonly Layer[];
+  quantizers: Quantizers;
+  recovery: Recovery;
+  scorer: Scorer;
+  /** Widths to begin with. */
+  first: Widths;
+  compile: (quantization: Quantization) => Evaluator;
+  /** Bytes of activations that evaluations may keep for one another. */
+  cacheBytes: number;
+  signal?: AbortSignal;
+}
+
+export async function createCandidate(source: CandidateSource): Promise<Candidate> {
+  const { recovery, scorer } = source;
   const scores = new Map<string, Score>();
-  for (const [name, { weights }] of first) layers.set(name, await recovery.quantize(name, weights, signal));
-  const executor = compileQuantized(quantization);
-  const runs = new SuffixRuns(executor, networkLayers, { samples: scorer.samples, ceiling: cacheBytes });
-  for (const [name, { bits }] of layers) runs.changed(name, bits);
+  let network = await compiled(source, source.first, source.signal);
 
   async function become(widths: Widths, abort?: AbortSignal): Promise<void> {
+    if (inputsKey(widths) !== network.inputs) {
+      // Scales of inputs are compiled in.
+      const next = await compiled(source, widths, abort);
+      network.executor.dispose();
+      network = next;
+      return;
+    }
+    const { executor, quantization, layers, runs } = network;
     for (const [name, { weights }] of widths) {
       if (layers.get(name)?.bits === weights) continue;
       layers.set(name, await recovery.quantize(name, weights, abort));
@@ -99,17 +110,44 @@ export async function createCandidate(
   }
 
   return {
-    quantization,
-    executor,
+    get quantization() {
+      return network.quantization;
+    },
+    get executor() {
+      return network.executor;
+    },
     become,
     score: async (widths, work) => {
       const key = widthsKey(widths);
       const known = scores.get(key);
       if (known) return known;
       await become(widths, work.signal);
-      const score = await scorer.score(runs, work);
+      const score = await scorer.score(network.runs, work);
       scores.set(key, score);
       return score;
     },
   };
+}
+
+interface Network {
+  inputs: string;
+  layers: Map<string, QuantizedLayer>;
+  quantization: Quantization;
+  executor: Evaluator;
+  runs: SuffixRuns;
+}
+
+async function compiled(source: CandidateSource, widths: Widths, signal?: AbortSignal): Promise<Network> {
+  const { quantizers, recovery, scorer, cacheBytes } = source;
+  const layers = new Map<string, QuantizedLayer>();
+  for (const [name, { weights }] of widths) layers.set(name, await recovery.quantize(name, weights, signal));
+  const quantization = { activations: quantizers.at(widths), layers };
+  const executor = source.compile(quantization);
+  const runs = new SuffixRuns(executor, source.layers, { samples: scorer.samples, ceiling: cacheBytes });
+  for (const [name, { bits }] of layers) runs.changed(name, bits);
+  return { inputs: inputsKey(widths), layers, quantization, executor, runs };
+}
+
+function inputsKey(widths: Widths): string {
+  return [...widths.values()].map(({ activations }) => activations).join();
 }

@@ -10,6 +10,8 @@ const NAMED = 3;
 
 export interface Judgement {
   roles: Roles;
+  /** Calibration samples that could not be read, now or when what the cache keeps was measured. */
+  unreadable: readonly string[];
   data: AllocationFile['data'];
   floor: Floor | null;
   validation: AccuracyResult;
@@ -24,7 +26,7 @@ export function warningsOf(judgement: Judgement): string[] {
     ...missedFloor(judgement),
     ...chance(judgement),
     ...sharedSamples(judgement),
-    ...unreadable(judgement.roles),
+    ...unreadable(judgement),
   ];
 }
 
@@ -54,14 +56,13 @@ function sharedSamples({ roles, data: { calibration, validation, judged } }: Jud
   return warnings;
 }
 
-function unreadable(roles: Roles): string[] {
+function unreadable({ roles, unreadable: known }: Judgement): string[] {
   const used = [roles.calibration, roles.validation, roles.judged].filter((role) => role !== null);
-  return [...new Set(used.map(({ dataset }: Samples) => dataset))].flatMap(
-    ({ name, unreadable: list = [] }) =>
-      list.length === 0
-        ? []
-        : [
-            `Left out ${list.length} unreadable samples of ${name}: ${list.slice(0, NAMED).join(', ')}${list.length > NAMED ? ', ...' : ''}.`,
-          ],
-  );
+  return [...new Set(used.map(({ dataset }: Samples) => dataset))].flatMap((dataset) => {
+    const before = dataset === roles.calibration.dataset ? known : [];
+    const list = [...new Set([...before, ...(dataset.unreadable ?? [])])].sort();
+    if (list.length === 0) return [];
+    const named = `${list.slice(0, NAMED).join(', ')}${list.length > NAMED ? ', ...' : ''}`;
+    return [`Left out ${list.length} unreadable samples of ${dataset.name}: ${named}.`];
+  });
 }

@@ -256,7 +256,9 @@ function traceSection(allocation: AllocationFile): string {
 
 function moves(list: AllocationFile['trace'][number]['moves']): string {
   if (list.length === 0) return '-';
-  const text = list.slice(0, 2).map(({ layer, from, to }) => `${layer} ${from} to ${to}`);
+  const text = list
+    .slice(0, 2)
+    .map(({ layer, from, to, of }) => `${of ? 'input of ' : ''}${layer} ${from} to ${to}`);
   return list.length > 2 ? `${text.join(', ')} and ${list.length - 2} more` : text.join(', ');
 }
 

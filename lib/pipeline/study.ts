@@ -1,0 +1,342 @@
+import type { Allocation, Ceiling, CostModel, Widths } from '../allocate/allocate.ts';
+import { strategies } from '../allocate/index.ts';
+import type { Calibration, LayerProfile, WorkOptions } from '../analysis/analysis.ts';
+import { calibrate, type ProfileCheckpoint, profile } from '../analysis/index.ts';
+import type { Evaluator } from '../engine/engine.ts';
+import type { Layer, Port } from '../graph/graph.ts';
+import { layers as layersOf } from '../graph/index.ts';
+import { createKernels } from '../kernels/index.ts';
+import type { Kernels } from '../kernels/kernels.ts';
+import { createRecovery } from '../recovery/index.ts';
+import type { Recovery } from '../recovery/recovery.ts';
+import { openCache, type StudyCache } from './cache.ts';
+import { type Choices, choicesOf } from './choices.ts';
+import { type Clock, createClock } from './clock.ts';
+import { loadMetric, type MetricFunction } from './metric.ts';
+import { type Executable, openExecutable, requireLayers } from './model.ts';
+import { DEFAULTS, type QuantizeOptions } from './options.ts';
+import {
+  chooseRanges,
+  createQuantizers,
+  inputChoices,
+  type Quantizers,
+  quantizable,
+  type Ranges,
+} from './quantization.ts';
+import { costOf, goalOf, parseCeilings, problemLayers, recoveryOf, strategyOf } from './resources.ts';
+import type { AccuracyResult, Seconds } from './result.ts';
+import { assignRoles, type Roles, type Samples, sampleInput } from './samples.ts';
+import { batchSize, createScorer, type Scorer } from './scoring.ts';
+import { accuracyOf, type Candidate, createCandidate, type Floor, floorOf, measurementOf } from './search.ts';
+
+const STAGES = ['calibrate', 'profile', 'allocate', 'recover', 'evaluate'] as const;
+type Stage = (typeof STAGES)[number];
+
+/** Everything that is decided or opened before the long work. */
+interface Job extends Executable {
+  options: StudyOptions;
+  work: WorkOptions;
+  clock: Clock<Stage>;
+  kernels: Kernels;
+  input: Port;
+  /** Those that get a width, in execution order, and what they may take. */
+  layers: Layer[];
+  /** Those that stay in float. */
+  floatLayers: Layer[];
+  choices: Choices;
+  roles: Roles;
+  metric: MetricFunction | null;
+  batch: number;
+}
+
+/** What a study is asked for: ceilings, a floor, and who chooses. */
+export type Ask = Pick<
+  QuantizeOptions,
+  'targets' | 'maxDrop' | 'minAccuracy' | 'minSqnr' | 'strategy' | 'evaluations' | 'minimize'
+>;
+
+/** What came of an ask. */
+export interface Answer {
+  allocation: Allocation;
+  ceilings: readonly Ceiling[];
+  floor: Floor | null;
+  strategy: string;
+  /** Of the chosen widths. */
+  validation: AccuracyResult;
+}
+
+export interface StudyOptions extends QuantizeOptions {
+  /** All strategies that will be asked, where it is not only that of the options: what they go by is measured. */
+  strategies?: readonly string[];
+}
+
+/** A network measured once, of which any number of targets can be asked. */
+export interface Study extends Job {
+  float: Evaluator;
+  ranges: Ranges;
+  cache: StudyCache;
+  profiles: readonly LayerProfile[];
+  cost: CostModel;
+  /** The quantized network, as the last answer left it. */
+  candidate: Candidate;
+  ask(ask: Ask): Promise<Answer>;
+  /** Float and quantized network side by side on samples that nothing has looked at yet; null without such samples. */
+  judge(): Promise<AccuracyResult | null>;
+  seconds(): Seconds;
+}
+
+/**
+ * Opens and measures a network, lends it to `use`, and frees everything. The ask of the options is checked before the
+ * long work. Rejects as `quantize` does.
+ */
+export async function withStudy<T>(options: StudyOptions, use: (study: Study) => Promise<T>): Promise<T> {
+  const clock = createClock<Stage>(STAGES);
+  strategyOf(options.strategy);
+  const opened = await openExecutable(options);
+  let job: Job | undefined;
+  try {
+    job = await prepare(options, opened, clock);
+    return await use(await study(job));
+  } finally {
+    job?.kernels.dispose();
+    opened.dispose();
+  }
+}
+
+async function prepare(options: StudyOptions, opened: Executable, clock: Clock<Stage>): Promise<Job> {
+  const { model, graph } = opened;
+  requireLayers(model.name, model.layers);
+  const input = sampleInput(model.graph);
+  const allLayers = layersOf(graph);
+  const layers = quantizable(graph, allLayers);
+  requireLayers(model.name, layers);
+  const choices = choicesOf(graph, layers, options);
+  parseCeilings(options.targets, allLayers);
+  const metric = options.metric === undefined ? null : await loadMetric(options.metric);
+  const roles = await assignRoles(options, input);
+  const kernels = await createKernels({
+    backend: options.backend,
+    isa: options.isa,
+    threads: options.threads,
+  });
+  const macs = model.layers.reduce((sum, layer) => sum + layer.macs, 0);
+  const { signal, onProgress } = options;
+  return {
+    ...opened,
+    options,
+    work: { ...(signal ? { signal } : {}), ...(onProgress ? { onProgress } : {}) },
+    clock,
+    kernels,
+    input,
+    layers,
+    floatLayers: allLayers.filter((layer) => !layers.includes(layer)),
+    choices,
+    roles,
+    metric,
+    batch: batchSize(macs, input),
+  };
+}
+
+async function study(job: Job): Promise<Study> {
+  const { graph, kernels, options, clock, layers, floatLayers, choices, compile } = job;
+  const float = compile(graph, kernels);
+  const probes = curved(options) ? DEFAULTS.probes : 0;
+  const cache = await openCache({ ...job, probes });
+  // Before anything is kept: labels that the network cannot have end the run without a trace.
+  const scorer = await clock.time('evaluate', () => scorerFor(job, float, job.roles.validation));
+  floorOf(options, scorer);
+  const calibration = once(() => clock.time('calibrate', () => calibrateJob(job)));
+  const ranges = await cache.ranges(async () => {
+    const offered = choices.layers.flatMap(({ activations }) => activations);
+    return chooseRanges(graph, await calibration(), options.ranges ?? DEFAULTS.ranges, offered);
+  });
+  const quantizers = createQuantizers(graph, layers, ranges);
+  const recovery = cache.recovery(recoveryWhenNeeded(job, calibration, quantizers));
+  const profiles = await clock.time('profile', () =>
+    cache.profile((checkpoint) => profileJob(job, quantizers, recovery, probes, checkpoint)),
+  );
+  const { signal } = job.work;
+  const uncached = await createCandidate({
+    layers,
+    quantizers,
+    recovery,
+    scorer,
+    first: widest(choices),
+    compile: (quantization) => compile(graph, kernels, { quantization }),
+    cacheBytes: Math.min(options.cacheBytes ?? DEFAULTS.cacheBytes, job.cacheBytes),
+    ...(signal ? { signal } : {}),
+  });
+  const candidate = await cache.candidate(uncached, scorer.metric);
+  const cost = costOf(layers, floatLayers);
+  return {
+    ...job,
+    float,
+    ranges,
+    cache,
+    profiles,
+    cost,
+    candidate,
+    ask: (ask) => answer({ job, profiles, scorer, candidate, cost }, ask),
+    judge: () => clock.time('evaluate', () => judge(job, float, candidate)),
+    seconds: () => clock.seconds(),
+  };
+}
+
+function calibrateJob(job: Job): Promise<Calibration> {
+  const { graph, layers, kernels, roles, options, batch, work, compile } = job;
+  return calibrate(graph, layers, kernels, roles.calibration.dataset, {
+    ...work,
+    compile,
+    samples: options.samples ?? DEFAULTS.samples,
+    batch,
+    gram: recoveryOf(options.recovery) !== 'none',
+    patches: DEFAULTS.patches,
+  });
+}
+
+function scorerFor(job: Job, float: Evaluator, samples: Samples): Promise<Scorer> {
+  return createScorer(float, {
+    ...job.work,
+    samples,
+    input: job.input,
+    outputs: job.graph.outputs,
+    batch: job.batch,
+    metric: job.metric,
+    sqnr: job.options.minSqnr !== undefined,
+  });
+}
+
+/** A recovery that calibrates for the first integers that nobody has kept. */
+function recoveryWhenNeeded(
+  { layers, kernels, choices, options, clock }: Job,
+  calibration: () => Promise<Calibration>,
+  quantizers: Quantizers,
+): Recovery {
+  const name = recoveryOf(options.recovery);
+  let made = 0;
+  // The smallest scales: a weight's scale is bounded by the finest grid that its bias may have to stand on.
+  const inputScales = new Map(
+    choices.layers.map(({ name: layer, activations }) => [
+      layer,
+      quantizers.of(quantizers.owners.get(layer)!, activations.at(-1)!).scale,
+    ]),
+  );
+  const create = once(async () =>
+    createRecovery(name, { layers, calibration: await calibration(), inputScales, kernels }),
+  );
+  return {
+    name,
+    quantize: async (layer, bits, signal) => {
+      const recovery = await create();
+      return clock.time('recover', async () => {
+        const integers = await recovery.quantize(layer, bits, signal);
+        made = recovery.cached;
+        return integers;
+      });
+    },
+    get cached() {
+      return made;
+    },
+  };
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => (made ??= make());
+}
+
+function profileJob(
+  { graph, layers, kernels, roles, choices, options, batch, work, compile }: Job,
+  quantizers: Quantizers,
+  recovery: Recovery,
+  probes: number,
+  checkpoint: ProfileCheckpoint,
+) {
+  const widths = [...new Set(choices.layers.flatMap(({ bits }) => bits))].sort((a, b) => a - b);
+  const inputs = inputChoices(quantizers, choices.layers);
+  const runs = widths.length + probes + (inputs[0]?.quantizers.size ?? 0);
+  return profile(graph, layers, kernels, roles.calibration.dataset, recovery.quantize, {
+    ...work,
+    compile,
+    widths,
+    inputs,
+    probes,
+    seed: options.seed ?? DEFAULTS.seed,
+    samples: Math.min(options.samples ?? DEFAULTS.samples, profileSamples(layers, runs)),
+    batch,
+    checkpoint,
+  });
+}
+
+/** Whether a strategy will go by the curvature. */
+function curved({ strategy, strategies: others = [] }: StudyOptions): boolean {
+  return [strategy, ...others].includes('hessian');
+}
+
+/**
+ * As many samples as the budget of multiply-accumulates pays for: for each sample, every layer runs what comes
+ * after it so many times.
+ */
+function profileSamples(layers: readonly Layer[], runs: number): number {
+  let after = 0;
+  let perSample = 0;
+  for (const { macs } of layers.toReversed()) perSample += runs * (after += macs);
+  const { least, most, macs } = DEFAULTS.profile;
+  return Math.max(least, Math.min(most, Math.floor(macs / Math.max(1, perSample))));
+}
+
+function widest({ layers }: Choices): Widths {
+  return new Map(
+    layers.map(({ name, bits, activations }) => [
+      name,
+      { weights: bits.at(-1)!, activations: activations.at(-1)! },
+    ]),
+  );
+}
+
+async function evaluateOn(job: Job, candidate: Candidate, widths: Widths) {
+  return job.clock.time('evaluate', () => candidate.score(widths, job.work));
+}
+
+interface Measured {
+  job: Job;
+  profiles: readonly LayerProfile[];
+  scorer: Scorer;
+  candidate: Candidate;
+  cost: CostModel;
+}
+
+async function answer({ job, profiles, scorer, candidate, cost }: Measured, ask: Ask): Promise<Answer> {
+  const { work, layers, floatLayers, choices, clock } = job;
+  const strategy = strategyOf(ask.strategy);
+  const ceilings = parseCeilings(ask.targets, [...layers, ...floatLayers]);
+  const floor = floorOf(ask, scorer);
+  const allocation = await clock.time('allocate', async () => {
+    const chosen = await strategies[strategy]({
+      ...work,
+      layers: problemLayers(profiles, choices),
+      ties: choices.ties,
+      cost,
+      ceilings,
+      goal: goalOf(ask.minimize, cost, widest(choices)),
+      seed: job.options.seed ?? DEFAULTS.seed,
+      maxDrop: floor?.maxDrop ?? null,
+      evaluate: async (widths) =>
+        measurementOf(scorer, await evaluateOn(job, candidate, widths), ask.minSqnr),
+      budget: ask.evaluations ?? DEFAULTS.evaluations,
+      buffer: DEFAULTS.buffer,
+    });
+    await candidate.become(chosen.widths, work.signal);
+    return chosen;
+  });
+  const validation = accuracyOf(scorer, await evaluateOn(job, candidate, allocation.widths));
+  return { allocation, ceilings, floor, strategy, validation };
+}
+
+/** Float and quantized network side by side on samples that nothing has looked at yet. */
+async function judge(job: Job, float: Evaluator, candidate: Candidate): Promise<AccuracyResult | null> {
+  const { judged } = job.roles;
+  if (!judged) return null;
+  const scorer = await scorerFor(job, float, judged);
+  return accuracyOf(scorer, await scorer.score(candidate.executor, job.work));
+}
