@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
-import type { Graph, Node, Tensor } from '../lib/graph/graph.ts';
-import { layers as layersOf } from '../lib/graph/index.ts';
+import { existsSync, readFileSync } from 'node:fs';
+import { compile, quantizedValues } from '../lib/engine/index.ts';
+import type { Graph, Layer, Node, Tensor } from '../lib/graph/graph.ts';
+import { importGraph, layers as layersOf, toChannelsLast } from '../lib/graph/index.ts';
 import { costedNetwork, deviceCost } from '../lib/hardware/index.ts';
+import { createReference } from '../lib/kernels/reference.ts';
+import type { Quantization } from '../lib/quant/quantizer.ts';
 import { shipped } from './support/devices.ts';
+import { tinyModel } from './support/network.ts';
 
 const F32 = (shape: number[]): Tensor => ({
   dtype: 'float32',
@@ -125,4 +130,52 @@ describe('peak of activations', () => {
     assert.equal(at(4, 8), 128 + 128 + 512);
     assert.equal(at(4, 4), 64 + 128 + 512);
   });
+
+  const folder = new URL('../../shared/testbed/models/', import.meta.url);
+  const models: [string, () => Uint8Array][] = [
+    ['a tiny network', tinyModel],
+    ...[
+      'dscnn-kws',
+      'mobilenetv1-025-vww',
+      'mobilenetv2-imagenet',
+      'resnet20-cifar10',
+      'squeezenet11-imagenet',
+    ].map((name): [string, () => Uint8Array] => [name, () => readFileSync(new URL(`${name}.onnx`, folder))]),
+  ];
+  for (const [name, read] of models)
+    it(`is what the engine plans for ${name} at 8 bits, up to its alignment`, function () {
+      if (name !== 'a tiny network' && !existsSync(folder)) this.skip();
+      const own = toChannelsLast(importGraph(read()).graph);
+      const layers = layersOf(own);
+      const widths = new Map(layers.map((layer) => [layer.name, { weights: 8, activations: 8 }]));
+      const { activationBytes } = deviceCost(shipped.get('generic-memory')!, costedNetwork(own, layers)).cost(
+        widths,
+      );
+      const executor = compile(own, createReference(), { quantization: zeros(own, layers) });
+      const { planned } = executor.memory(1);
+      executor.dispose();
+      assert.ok(
+        planned >= activationBytes && planned < 1.02 * activationBytes + 1024,
+        `${planned}, ${activationBytes}`,
+      );
+    });
 });
+
+/** Every layer and value at 8 bits, all weights 0. */
+function zeros(graph: Graph, layers: readonly Layer[]): Quantization {
+  const quantizer = { bits: 8, scale: 1, zeroPoint: 0, low: 0, high: 255 };
+  return {
+    activations: new Map(quantizedValues(graph).map(({ value }) => [value, quantizer])),
+    layers: new Map(
+      layers.map(({ name, weights, outChannels }) => [
+        name,
+        {
+          bits: 8,
+          q: new Int8Array(weights.length),
+          scales: new Float32Array(outChannels).fill(1),
+          bias: new Float32Array(outChannels),
+        },
+      ]),
+    ),
+  };
+}

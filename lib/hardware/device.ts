@@ -39,7 +39,7 @@ export const STEP_KINDS = [
 ] as const;
 
 const LAYER_KINDS: readonly string[] = STEP_KINDS.slice(0, STEP_KINDS.indexOf('linear') + 1);
-const isLayerKind = (kind: string) => LAYER_KINDS.includes(kind);
+export const isLayerKind = (kind: string) => LAYER_KINDS.includes(kind);
 
 export type DigitFeature = (typeof DIGIT_FEATURES)[number];
 export type StepFeature = (typeof STEP_FEATURES)[number];
