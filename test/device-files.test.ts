@@ -49,6 +49,16 @@ describe('device files', () => {
     ['an unknown unit', (d) => setIn(d, 'array.clock.unit', 'Mhz'), /array\.clock\.unit/],
     ['a negative cost', (d) => setIn(d, 'pairs.0.energy.terms.one', -3), /pairs\.0\.energy\.terms\.one/],
     ['an absurd cost', (d) => setIn(d, 'pairs.0.area.value', 1e12), /pairs\.0\.area.*at most 10000 mm2/],
+    [
+      'an absurd energy',
+      (d) => setIn(setIn(d, 'pairs.0.energy.unit', 'nJ/MAC'), 'pairs.0.energy.terms.one', 5000),
+      /pairs\.0\.energy\.terms: at most 0\.000001 J\/MAC is believed/,
+    ],
+    [
+      'absurd cycles',
+      (d) => setIn(d, 'pairs.0.cycles.terms.one', 1e6),
+      /at most 1024 cycle\/MAC is believed/,
+    ],
     ['an absurd clock', (d) => setIn(d, 'array.clock.value', 1e9), /array\.clock.*at most 1000000000000 Hz/],
     ['a number that is none', (d) => setIn(d, 'array.pixels', '16'), /array\.pixels/],
     ['a missing pair', (d) => setIn(d, 'pairs.0.weights', [2, 3]), /pairs: the pair 8x8 of conv is missing/],

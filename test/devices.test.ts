@@ -92,6 +92,22 @@ describe('timings of a board', () => {
     assert.ok(between > 350 && between < 400, `${between}`);
   });
 
+  it('take float layers as measured, or 16 times what 8 x 8 bits take', () => {
+    const board = { name: 'board', title: '', source: 'measured' };
+    const device = boardDevice(parseTimings([HEADER, ...rows].join('\n'), 'b.csv'), board);
+    const float = { kind: 'linear' as const, weights: null, activations: null, terms: { step: 70 } };
+    const timedToo = { ...device, latency: { ...device.latency!, rules: [...device.latency!.rules, float] } };
+    const shape = 'linear 64->10';
+    const [layer, rest] = ['a', 'b'].map((name) => ({ ...network.layers[0], name, shape, ...timed(shape) }));
+    const microseconds = (own: typeof device) =>
+      1000 *
+      deviceCost(own, { ...network, layers: [layer], rest: [rest], steps: [] }).cost(
+        new Map([['a', { weights: 8, activations: 8 }]]),
+      )['latency'];
+    near(microseconds(device), 12 + 16 * 12);
+    near(microseconds(timedToo), 12 + 70);
+  });
+
   it('are refused by line', () => {
     const wrong: [string, RegExp][] = [
       ['', /in its first line/],
@@ -258,7 +274,7 @@ describe('command devices', () => {
     assert.equal(ends, '}\n');
     const slow = deviceCost(device, network).cost(at8)['latency'];
     assert.ok(slow > 0 && slow < 1000, `${slow} ms`);
-    // Twice the pixels of every layer take longer.
+    // More products take longer.
     const [layer] = network.layers;
     const larger = { ...layer, features: { ...layer.features, macs: 100 * layer.features.macs } };
     const cost = (own: typeof layer) =>
