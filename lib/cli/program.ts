@@ -170,7 +170,7 @@ function devicesCommand(command: Command): Command {
   return command
     .description('List devices; show, validate, import or measure one')
     .argument('[verb]', 'list, show, validate, import or measure (default: list)')
-    .argument('[subject]', 'name or file of a device; CSV file of timings')
+    .argument('[subject]', 'name or file of a device; CSV of timings')
     .option('--out <FILE>', 'device file to write (import, measure)')
     .option('--name <NAME>', 'name of the new device')
     .option('--threads <N>', 'threads to measure with (default: 1)', integer('threads'))
