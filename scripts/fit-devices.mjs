@@ -1,5 +1,5 @@
 // Writes the figures of lib/hardware/devices/*-45nm.json from the table of measured designs, and prints how well the
-// fits reproduce it: node --import tsx scripts/fit-devices.mjs PPA.json
+// fits reproduce it: node --import tsx scripts/fit-devices.mjs PPA.json && npm run format
 import { readFileSync, writeFileSync } from 'node:fs';
 import { serializeDevice } from '../lib/hardware/device.ts';
 import { clipOfLeastError, digitsOfCounts, gaussianCounts, laplacianCounts } from '../lib/hardware/digits.ts';

@@ -1,5 +1,5 @@
 import { refuse } from '../errors.ts';
-import type { Graph, Node, Tensor, ValueType } from '../graph/graph.ts';
+import type { Graph, Layer, Node, Tensor, ValueType } from '../graph/graph.ts';
 import { layers as layersOf, sizeOf } from '../graph/index.ts';
 import type { StepFeature, StepKind } from '../hardware/device.ts';
 import { costedNetwork, parseShape } from '../hardware/index.ts';
@@ -10,11 +10,12 @@ import { STEP_SHAPES } from './device-shapes.ts';
 /** A network of one node, to be timed. */
 export interface DeviceCase {
   kind: StepKind;
-  /** Of the weights; null for what has none. */
+  /** Of the weights; null for what has none and for float. */
   bits: number | null;
   features: Readonly<Record<StepFeature, number>>;
   graph: Graph;
-  quantization: Quantization;
+  /** Null for float. */
+  quantization: Quantization | null;
   /** The node whose time counts. */
   node: string;
 }
@@ -25,8 +26,8 @@ const BYTE: Quantizer = { bits: 8, scale: 1 / 64, zeroPoint: 0, low: 0, high: 25
 const OTHER: Quantizer = { ...BYTE, scale: 1 / 48 };
 const NODE = 'node';
 
-/** A layer of the given shape (see layerShape) and width; weights are seeded integers of that width. */
-export function layerCase(shape: string, bits: number): DeviceCase {
+/** A layer of the given shape (see layerShape) and width, null for float; its integers take every value. */
+export function layerCase(shape: string, bits: number | null): DeviceCase {
   const geometry = parseShape(shape) ?? refuse('the shape of a layer', 'shape', shape);
   const { op, channels, groups, outChannels, pixels } = geometry;
   const [, kernel, strides, image] = /(\S+)\/(\S+) \d+->\d+ (\S+)$/.exec(shape)?.map(extents) ?? [];
@@ -46,21 +47,17 @@ export function layerCase(shape: string, bits: number): DeviceCase {
         );
   const layers = layersOf(graph);
   const [{ kind, features }] = costedNetwork(graph, layers).layers;
+  const quantization = bits === null ? null : quantizationOf(graph, [[NODE, integers(layers[0], bits)]]);
+  return { kind, bits, features, graph, quantization, node: NODE };
+}
+
+function integers({ weights: { length }, outChannels }: Layer, bits: number): QuantizedLayer {
   const { low, levels } = bitWidth(bits);
-  const { length } = layers[0].weights;
-  const quantized = {
+  return {
     bits,
     q: Int8Array.from({ length }, (_, i) => low + (((i * 2_654_435_761) >>> 8) % levels)),
     scales: new Float32Array(outChannels).fill(1 / 256),
     bias: new Float32Array(outChannels),
-  };
-  return {
-    kind,
-    bits,
-    features,
-    graph,
-    quantization: quantizationOf(graph, [[NODE, quantized]]),
-    node: NODE,
   };
 }
 
@@ -78,7 +75,8 @@ export function stepCases(): DeviceCase[] {
 
 /** So many tiny layers, one after the other, each reading what the one before wrote. */
 export function chainOf(length: number): { graph: Graph; quantization: Quantization; fetch: string } {
-  const { graph, quantization } = layerCase('conv 1x1/1x1 16->16 1x1', 8);
+  const { graph, quantization: one } = layerCase('conv 1x1/1x1 16->16 1x1', 8);
+  const quantization = one!;
   const [node] = graph.nodes;
   const type = graph.types.get('y')!;
   const nodes = Array.from(

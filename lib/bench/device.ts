@@ -2,7 +2,7 @@ import type { Executor } from '../engine/engine.ts';
 import { compile } from '../engine/index.ts';
 import type { Tensor } from '../graph/graph.ts';
 import { sizeOf } from '../graph/index.ts';
-import type { DeviceLatency, StepFeature } from '../hardware/device.ts';
+import { type DeviceLatency, isLayerKind, type StepFeature } from '../hardware/device.ts';
 import { DEVICE_VERSION, type Device } from '../hardware/index.ts';
 import { fitTerms } from '../hardware/least-squares.ts';
 import type { Kernels } from '../kernels/kernels.ts';
@@ -66,7 +66,9 @@ export async function measureDevice(options: MeasureDeviceOptions): Promise<Devi
 export async function measureCases(options: MeasureDeviceOptions): Promise<MeasuredCase[]> {
   const { kernels, host, rounds = DEVICE_ROUNDS, signal, onProgress } = options;
   const cases = [
-    ...LAYER_SHAPES.flatMap((shape) => bitWidths.map(({ bits }) => layerCase(shape, bits))),
+    ...LAYER_SHAPES.flatMap((shape) =>
+      [...bitWidths.map(({ bits }) => bits), null].map((bits) => layerCase(shape, bits)),
+    ),
     ...stepCases(),
   ];
   const running = cases.map((given) => start(given, kernels));
@@ -115,7 +117,13 @@ function start(given: DeviceCase, kernels: Kernels): Running {
       return [name, { dtype: 'float32', shape: own, data }];
     }),
   );
-  return { given, executor: compile(graph, kernels, { quantization }), feeds, samples: [], quantize: [] };
+  return {
+    given,
+    executor: compile(graph, kernels, quantization ? { quantization } : {}),
+    feeds,
+    samples: [],
+    quantize: [],
+  };
 }
 
 function turn(
@@ -129,7 +137,7 @@ function turn(
     const own = steps.filter(({ node }) => node === given.node);
     samples.push(own.reduce((sum, { milliseconds }) => sum + milliseconds, 0) * MICROSECONDS);
     // Cases with two inputs quantize two.
-    if (feeds.size === 1) quantize.push(steps[0].milliseconds * MICROSECONDS);
+    if (given.quantization && feeds.size === 1) quantize.push(steps[0].milliseconds * MICROSECONDS);
   }
 }
 
@@ -214,7 +222,7 @@ export function rulesOf(measured: readonly MeasuredCase[]): DeviceLatency['rules
   return [...groups.values()].map((rows) => {
     const [{ kind, bits }] = rows;
     const points = rows.map(({ features, microseconds }) => ({ features, value: microseconds }));
-    const terms = fitTerms(points, FEATURES[bits === null ? 'step' : 'layer']);
+    const terms = fitTerms(points, FEATURES[isLayerKind(kind) ? 'layer' : 'step']);
     return { kind, weights: bits, activations: bits === null ? null : BYTE_BITS, terms };
   });
 }

@@ -39,7 +39,7 @@ export const STEP_KINDS = [
 ] as const;
 
 const LAYER_KINDS: readonly string[] = STEP_KINDS.slice(0, STEP_KINDS.indexOf('linear') + 1);
-const isLayerKind = (kind: string) => LAYER_KINDS.includes(kind);
+export const isLayerKind = (kind: string) => LAYER_KINDS.includes(kind);
 
 export type DigitFeature = (typeof DIGIT_FEATURES)[number];
 export type StepFeature = (typeof STEP_FEATURES)[number];
@@ -60,35 +60,41 @@ function unitOf(measure: Measure) {
   return z.enum(Object.keys(MEASURES[measure].units) as [string, ...string[]]);
 }
 
-function believed(measure: Measure, least = 0) {
+/** Whether a figure is no larger than anything real; an unknown unit is another complaint. */
+function believed(measure: Measure) {
   const { units, most } = MEASURES[measure];
   return ({ value, unit }: { value: number; unit: string }) => {
     const factor = (units as Record<string, number>)[unit];
-    return factor === undefined || (value >= least && value * factor <= most);
+    return factor === undefined || value * factor <= most;
   };
 }
 
 /** A figure with its unit and source, positive and within what is believed. */
 function quantity(measure: Measure) {
   const { most } = MEASURES[measure];
-  const base = Object.entries(MEASURES[measure].units).find(([, factor]) => factor === 1)?.[0];
   return z
     .strictObject({ value: z.number().positive(), unit: unitOf(measure), source })
     .refine(believed(measure), {
-      error: base ? `at most ${most} ${base} is believed` : `a smaller value is believed`,
+      error: `at most ${most} ${MEASURES[measure].base} is believed`,
     });
 }
 
-/** A sum of features, each times a cost that is not negative. */
-function linear<T extends string>(features: readonly T[], unit: z.ZodType<string>, most: number) {
+/** A sum of features of a layer's integers, each times a cost that is not negative. */
+function linear(measure: Measure) {
+  const { most } = MEASURES[measure];
+  const isBelieved = believed(measure);
   return z
     .strictObject({
-      unit,
+      unit: unitOf(measure),
       source,
-      terms: z.partialRecord(z.enum(features as readonly [T, ...T[]]), z.number().min(0).max(most)),
+      terms: z.partialRecord(z.enum(DIGIT_FEATURES), z.number().min(0)),
     })
-    .refine(({ terms }) => Object.values(terms).some((cost) => (cost as number) > 0), {
+    .refine(({ terms }) => Object.values(terms).some((cost) => cost > 0), {
       error: 'at least one term above 0 is needed',
+      path: ['terms'],
+    })
+    .refine(({ unit, terms }) => Object.values(terms).every((value) => isBelieved({ value, unit })), {
+      error: `at most ${most} ${MEASURES[measure].base} is believed of a term`,
       path: ['terms'],
     });
 }
@@ -97,10 +103,8 @@ const pair = z.strictObject({
   operators: z.array(z.enum(OPERATORS)).min(1),
   weights: z.array(bits).min(1),
   activations: z.array(bits).min(1),
-  cycles: linear(DIGIT_FEATURES, unitOf('cycles'), MEASURES.cycles.most)
-    .optional()
-    .describe('Of one element for one MAC.'),
-  energy: linear(DIGIT_FEATURES, unitOf('energy per MAC'), 1e9).optional(),
+  cycles: linear('cycles').optional().describe('Of one element for one MAC.'),
+  energy: linear('energy per MAC').optional(),
   area: quantity('area').optional().describe('Of one element.'),
 });
 

@@ -7,6 +7,8 @@ import { factorOf } from './units.ts';
 
 type Rule = DeviceLatency['rules'][number];
 
+/** A float product is charged as so many of 8 x 8 bits where nothing was measured. */
+const FLOAT_PRODUCTS = 16;
 /** Kinds that stand in where a device was not measured for one, nearest first. */
 const STAND_INS: readonly StepKind[] = [
   'conv',
@@ -49,9 +51,9 @@ export function ruleOf(rules: readonly Rule[], kind: StepKind, widths: LayerWidt
   return null;
 }
 
-/** What a float layer takes: as at the widest widths, 16 times over. */
+/** What a float layer takes: as measured in float, or as at 8 x 8 bits, 16 times over. */
 export function floatSeconds(latency: DeviceLatency, layer: NetworkLayer): number {
+  const rule = latency.rules.find(({ kind, weights }) => kind === layer.kind && weights === null);
+  if (rule) return linear(rule.terms, layer.features) * factorOf('time', latency.unit);
   return FLOAT_PRODUCTS * layerSeconds(latency, layer, { weights: 8, activations: 8 });
 }
-
-const FLOAT_PRODUCTS = 16;
