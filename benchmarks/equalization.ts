@@ -184,7 +184,7 @@ async function measure(pair: Pair): Promise<Row[]> {
     const statistics = await channelStatistics(last, values, kernels, data, options);
     for (const piece of flags.pieces.split(',')) {
       const own = PIECES[piece];
-      const changed = own ? toChannelsLast(equalize(graph, statistics, own).graph) : last;
+      const changed = own ? toChannelsLast((await equalize(graph, statistics, own)).graph) : last;
       const layers = layersOf(changed);
       const gathering = { ...options, gram: true, patches: 64 };
       const calibration = await calibrate(changed, layers, kernels, data, gathering);

@@ -1,4 +1,4 @@
-import type { Graph, Node, Tensor } from '../graph.ts';
+import type { Graph, Node } from '../graph.ts';
 import { number } from '../ops/operator.ts';
 import { floatTensor, numbers, sizeOf } from '../tensors.ts';
 
@@ -76,21 +76,30 @@ export function eachBlock(
 export function withLayers(graph: Graph, changed: ReadonlyMap<string, ChannelLayer>): Graph {
   const constants = new Map(graph.constants);
   const uses = new Map<string, number>();
-  for (const { inputs } of graph.nodes)
-    for (const input of inputs) uses.set(input, (uses.get(input) ?? 0) + 1);
+  for (const name of [
+    ...graph.nodes.flatMap(({ inputs }) => inputs),
+    ...graph.outputs.map(({ name }) => name),
+  ])
+    uses.set(name, (uses.get(name) ?? 0) + 1);
   const store = (name: string, data: Float64Array, shape: readonly number[]): string => {
-    let free = name;
-    for (let i = 2; constants.has(free) && uses.get(free) !== 1; i++) free = `${name}_${i}`;
-    constants.set(free, floatTensor(shape, Float32Array.from(data)) as Tensor);
-    return free;
+    constants.set(name, floatTensor(shape, Float32Array.from(data)));
+    return name;
+  };
+  const free = (name: string): string => {
+    for (let i = 1; ; i++) {
+      const own = i === 1 ? name : `${name}_${i}`;
+      if (!constants.has(own) && !graph.types.has(own)) return own;
+    }
   };
   const nodes = graph.nodes.map((node) => {
     const layer = changed.get(node.name);
     if (!layer) return node;
     const [x, w, b = ''] = node.inputs;
-    const hasBias = b !== '' || layer.bias.some((value) => value !== 0);
-    const inputs = [x, store(w, layer.weights, graph.constants.get(w)!.shape)];
-    if (hasBias) inputs.push(store(b || `${node.name}.bias`, layer.bias, [layer.rows]));
+    const inputs = [x, store(uses.get(w) === 1 ? w : free(w), layer.weights, graph.constants.get(w)!.shape)];
+    if (b !== '' || layer.bias.some((value) => value !== 0))
+      inputs.push(
+        store(b !== '' && uses.get(b) === 1 ? b : free(b || `${node.name}.bias`), layer.bias, [layer.rows]),
+      );
     return { ...node, inputs };
   });
   return { ...graph, nodes, constants };

@@ -28,10 +28,12 @@ export class DisjointSets {
 /** Sets of channels of values: every channel of every value is in one. */
 export class ChannelSets {
   readonly #first = new Map<string, number>();
+  readonly #counts: ReadonlyMap<string, number>;
   readonly #sets: DisjointSets;
 
   /** Channels by value. */
   constructor(counts: ReadonlyMap<string, number>) {
+    this.#counts = counts;
     let total = 0;
     for (const [value, count] of counts) {
       this.#first.set(value, total);
@@ -46,6 +48,11 @@ export class ChannelSets {
 
   of(value: string, channel: number): number {
     return this.#sets.find(this.#first.get(value)! + channel);
+  }
+
+  /** The sets of a value's channels. */
+  all(value: string): Int32Array {
+    return Int32Array.from({ length: this.#counts.get(value) ?? 0 }, (_, channel) => this.of(value, channel));
   }
 
   join(value: string, channel: number, other: string, otherChannel: number): void {

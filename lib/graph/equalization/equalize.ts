@@ -11,10 +11,12 @@ export interface EqualizeOptions {
   /** Give channels of values without activation function a mean of 0. Needs statistics. Default true. */
   centre?: boolean;
   /**
-   * Scale channels: by what calibration data showed, around depthwise layers (the default); by the weights alone, as
-   * Nagel et al. 2019 do, everywhere; or not.
+   * Scale channels: those that depthwise layers read, by what calibration data showed (the default); all, by the
+   * weights alone, as Nagel et al. 2019 do; or none.
    */
   scales?: ScaleSource | 'none';
+  /** Awaited after every layer with the work done, in multiply-adds; what it rejects with ends the work. */
+  pace?: (work: number) => Promise<void>;
 }
 
 export interface Equalization {
@@ -33,19 +35,19 @@ export interface Equalization {
  *
  * `statistics` are those of the same graph's values, by name; without them only what the weights say is done.
  */
-export function equalize(
+export async function equalize(
   graph: Graph,
   statistics: ReadonlyMap<string, ChannelStatistics> | null,
-  { constants = true, centre = true, scales = 'data' }: EqualizeOptions = {},
-): Equalization {
+  { constants = true, centre = true, scales = 'data', pace = async () => {} }: EqualizeOptions = {},
+): Promise<Equalization> {
   const layers = channelLayers(graph);
   const before = new Map(
     [...layers].map(([name, { weights, bias }]) => [name, [weights.slice(), bias.slice()]]),
   );
   const flow = channelFlow(graph, layers);
-  const shifts = shiftChannels(graph, flow, statistics, { constants, centre });
+  const shifts = await shiftChannels(graph, flow, statistics, { constants, centre, pace });
   const shifted = statistics && afterShifts(statistics, shifts);
-  const factors = scales === 'none' ? new Map() : scaleChannels(graph, flow, shifted, scales);
+  const factors = scales === 'none' ? new Map() : await scaleChannels(graph, flow, shifted, scales, pace);
   const changed = new Map(
     [...layers].filter(([name, { weights, bias }]) => {
       const [w, b] = before.get(name)!;

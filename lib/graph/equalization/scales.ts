@@ -16,6 +16,8 @@ const MEAN_SHARE = 0.1;
 /** What channels are scaled by: ranges seen in calibration data, or the producing weights alone. */
 export type ScaleSource = 'data' | 'weights';
 
+type Pace = (work: number) => Promise<void>;
+
 /** Sets of channels that are scaled alike, and what is known of each; arrays by set. */
 interface Problem {
   layers: ReadonlyMap<string, ChannelLayer>;
@@ -24,8 +26,6 @@ interface Problem {
   fixed: Uint8Array;
   /** How large the channel's values are; 0 where nothing is known. */
   range: Float64Array;
-  /** 1 where only depthwise layers read the channel: their weights do not mind. */
-  depthwise: Uint8Array;
   /** Sets that meet in one value or in values that are tied: what matters is how they compare. */
   groups: number[][];
 }
@@ -34,23 +34,26 @@ interface Problem {
  * Scales channels (value * factor takes the value's place): rows of the layers that make them grow, columns of those
  * that read them shrink. Changes layers; returns the factors by value.
  */
-export function scaleChannels(
+export async function scaleChannels(
   graph: Graph,
   flow: ChannelFlow,
   statistics: ReadonlyMap<string, ChannelStatistics> | null,
   source: ScaleSource,
-): Map<string, Float64Array> {
+  pace: Pace,
+): Promise<Map<string, Float64Array>> {
   const sets = channelSets(graph, flow);
   const { layers, counts } = flow;
-  const range = source === 'data' ? seenRanges(sets, statistics, counts) : weightRanges(sets, layers);
+  const range = source === 'data' ? seenRanges(sets, statistics) : weightRanges(sets, layers);
   const fixed = fixedSets(graph, flow, sets, source);
-  const depthwise = depthwiseSets(sets, layers);
   const groups = groupsOf(graph, flow, sets);
-  const factors = solve({ layers, sets, fixed, range, depthwise, groups }, source);
-  for (const layer of layers.values()) scaleLayer(layer, sets, factors);
+  const factors = await solve({ layers, sets, fixed, range, groups }, source, pace);
+  for (const layer of layers.values()) {
+    scaleLayer(layer, sets, factors);
+    await pace(2 * layer.weights.length);
+  }
   const byValue = new Map<string, Float64Array>();
-  for (const [value, count] of counts) {
-    const own = Float64Array.from({ length: count }, (_, channel) => factors[sets.of(value, channel)]);
+  for (const value of counts.keys()) {
+    const own = Float64Array.from(sets.all(value), (set) => factors[set]);
     if (own.some((factor) => factor !== 1)) byValue.set(value, own);
   }
   return byValue;
@@ -69,30 +72,26 @@ function channelSets(graph: Graph, { counts, passage }: ChannelFlow): ChannelSet
 
 /**
  * Network inputs and outputs, and all that an operator touches through which scaling does not go. With data, also what
- * no depthwise layer makes or reads: there scaling gained nothing (docs/equalization.md).
+ * others than depthwise layers read: a depthwise row has one input channel and a scale of its own, so that its rounding
+ * does not change, while that of other rows would (docs/equalization.md has what it does to them).
  */
 function fixedSets(
   graph: Graph,
-  { layers, counts, passage }: ChannelFlow,
+  { layers, passage }: ChannelFlow,
   sets: ChannelSets,
   source: ScaleSource,
 ): Uint8Array {
-  const values = new Set([...graph.inputs, ...graph.outputs].map(({ name }) => name));
-  for (const node of graph.nodes) {
-    const layer = layers.has(node.name);
-    if (!isPositivelyHomogeneous(node)) values.add(node.outputs[0]);
-    if (!layer && !passage(node)) for (const value of [...node.inputs, ...node.outputs]) values.add(value);
-    // A layer's own weights and bias are constants, unless the network computes them.
-    if (layer) for (const value of node.inputs.slice(1)) values.add(value);
-  }
-  const fixed = new Uint8Array(sets.size).fill(source === 'data' ? 1 : 0);
-  const each = (value: string, mark: 0 | 1) => {
-    for (let channel = 0; channel < (counts.get(value) ?? 0); channel++)
-      fixed[sets.of(value, channel)] = mark;
+  const fixed = new Uint8Array(sets.size);
+  const fix = (value: string) => {
+    for (const set of sets.all(value)) fixed[set] = 1;
   };
-  for (const layer of layers.values())
-    if (isDepthwise(layer)) for (const value of [layer.node.inputs[0], layer.node.outputs[0]]) each(value, 0);
-  for (const value of values) each(value, 1);
+  for (const { name } of [...graph.inputs, ...graph.outputs]) fix(name);
+  for (const node of graph.nodes) {
+    const layer = layers.get(node.name);
+    if (!isPositivelyHomogeneous(node)) fix(node.outputs[0]);
+    if (!layer && !passage(node)) [...node.inputs, ...node.outputs].forEach(fix);
+    if (layer && source === 'data' && !isDepthwise(layer)) fix(node.inputs[0]);
+  }
   return fixed;
 }
 
@@ -100,41 +99,38 @@ function fixedSets(
 function seenRanges(
   sets: ChannelSets,
   statistics: ReadonlyMap<string, ChannelStatistics> | null,
-  counts: ReadonlyMap<string, number>,
 ): Float64Array {
   const range = new Float64Array(sets.size);
   for (const [value, { min, max, mean, power }] of statistics ?? [])
-    for (let channel = 0; channel < (counts.get(value) ?? 0); channel++) {
+    for (const [channel, set] of sets.all(value).entries()) {
       const largest = Math.max(max[channel], -min[channel]);
       const variance = power[channel] - (1 - MEAN_SHARE) * mean[channel] ** 2;
       const own = Math.sqrt(largest * Math.sqrt(Math.max(variance, 0)));
-      const set = sets.of(value, channel);
       range[set] = Math.max(range[set], own);
     }
   return range;
 }
 
+/** Largest absolute weight per block of taps, [rows][channels]. */
+function blockMaxima({ weights, taps }: ChannelLayer): Float64Array {
+  return Float64Array.from({ length: weights.length / taps }, (_, block) => {
+    let largest = 0;
+    for (let i = block * taps; i < (block + 1) * taps; i++) largest = Math.max(largest, Math.abs(weights[i]));
+    return largest;
+  });
+}
+
 /** The largest weight of the rows that make a channel: Nagel et al. 2019. */
 function weightRanges(sets: ChannelSets, layers: ReadonlyMap<string, ChannelLayer>): Float64Array {
   const range = new Float64Array(sets.size);
-  for (const { weights, rows, node } of layers.values()) {
-    const k = weights.length / rows;
-    for (let i = 0; i < weights.length; i++) {
-      const set = sets.of(node.outputs[0], Math.floor(i / k));
-      range[set] = Math.max(range[set], Math.abs(weights[i]));
-    }
+  for (const layer of layers.values()) {
+    const to = sets.all(layer.node.outputs[0]);
+    blockMaxima(layer).forEach((largest, block) => {
+      const set = to[Math.floor(block / layer.channels)];
+      range[set] = Math.max(range[set], largest);
+    });
   }
   return range;
-}
-
-function depthwiseSets(sets: ChannelSets, layers: ReadonlyMap<string, ChannelLayer>): Uint8Array {
-  const depthwise = new Uint8Array(sets.size).fill(1);
-  for (const layer of layers.values())
-    if (!isDepthwise(layer))
-      eachBlock(layer, (_, input) => {
-        depthwise[sets.of(layer.node.inputs[0], input)] = 0;
-      });
-  return depthwise;
 }
 
 function groupsOf(graph: Graph, { counts, passage }: ChannelFlow, sets: ChannelSets): number[][] {
@@ -144,63 +140,78 @@ function groupsOf(graph: Graph, { counts, passage }: ChannelFlow, sets: ChannelS
     if (passage(node))
       for (const input of node.inputs) tied.join(index.get(input)!, index.get(node.outputs[0])!);
   const groups = new Map<number, Set<number>>();
-  for (const [value, count] of counts) {
+  for (const value of counts.keys()) {
     const root = tied.find(index.get(value)!);
     const group = groups.get(root) ?? new Set();
-    for (let channel = 0; channel < count; channel++) group.add(sets.of(value, channel));
+    for (const set of sets.all(value)) group.add(set);
     groups.set(root, group);
   }
   return [...groups.values()].map((group) => [...group]);
 }
 
-function solve(problem: Problem, source: ScaleSource): Float64Array {
+async function solve(problem: Problem, source: ScaleSource, pace: Pace): Promise<Float64Array> {
   const { sets, groups } = problem;
   const factors = new Float64Array(sets.size).fill(1);
+  const idealOf = source === 'data' ? idealByData(problem, pace) : idealByWeights(problem, pace);
   for (let round = 0; round < ROUNDS; round++) {
     const before = factors.slice();
-    const ideal = source === 'data' ? idealByData(problem, factors) : idealByWeights(problem, factors);
+    const ideal = await idealOf(factors);
     for (const group of groups) place(group, ideal, problem, factors);
     if (factors.every((factor, set) => Math.abs(factor / before[set] - 1) < SETTLED)) break;
   }
   return factors;
 }
 
+/** What factors would best be, up to a multiple per group, given the present ones. */
+type Ideal = (factors: Float64Array) => Promise<Float64Array>;
+
 /**
- * ours: (demand · range)^½ is left of range and demand if noise of the activation and of the weights matter alike,
- * range · demand^-1 alone if only one does. For depthwise readers, whose rows have scales of their own, the activation
- * matters: (demand / range³)^¼. For others rounding the weights costs more: (demand³ / range)^¼. Both measured
- * (docs/equalization.md).
+ * ours: (demand / range³)^¼ with demand the length of the weights that read a channel. Ranges alone (1 / range) would
+ * be best if the quantizer never clipped; with the square root of demand / range every channel's noise counts by what
+ * reads it. Halfway between the two lost nowhere.
  */
-function idealByData({ layers, sets, range, depthwise }: Problem, factors: Float64Array): Float64Array {
-  const squares = new Float64Array(sets.size);
-  for (const layer of layers.values())
-    eachBlock(layer, (row, input, offset) => {
-      const factor = factors[sets.of(layer.node.outputs[0], row)];
-      const set = sets.of(layer.node.inputs[0], input);
-      for (let i = offset; i < offset + layer.taps; i++) squares[set] += (layer.weights[i] * factor) ** 2;
-    });
-  return squares.map((square, set) => {
-    const demand = Math.sqrt(square);
-    if (!(demand > 0) || !(range[set] > 0)) return 0;
-    const power = depthwise[set] ? demand / range[set] ** 3 : demand ** 3 / range[set];
-    return Math.sqrt(Math.sqrt(power));
-  });
+function idealByData({ layers, sets, range }: Problem, pace: Pace): Ideal {
+  const readers = [...layers.values()].filter(isDepthwise).map((layer) => ({
+    layer,
+    to: sets.all(layer.node.outputs[0]),
+    from: sets.all(layer.node.inputs[0]),
+  }));
+  return async (factors) => {
+    const squares = new Float64Array(sets.size);
+    for (const { layer, to, from } of readers) {
+      eachBlock(layer, (row, input, offset) => {
+        for (let i = offset; i < offset + layer.taps; i++)
+          squares[from[input]] += (layer.weights[i] * factors[to[row]]) ** 2;
+      });
+      await pace(2 * layer.weights.length);
+    }
+    return squares.map((square, set) =>
+      square > 0 && range[set] > 0 ? Math.sqrt(Math.sqrt(Math.sqrt(square) / range[set] ** 3)) : 0,
+    );
+  };
 }
 
 /** √(r1 · r2) / r1 with r1 the range of the rows that make a channel, r2 of the weights that read it. */
-function idealByWeights({ layers, sets, range }: Problem, factors: Float64Array): Float64Array {
-  const reading = new Float64Array(sets.size);
-  const making = new Float64Array(sets.size).fill(Number.NaN);
-  for (const layer of layers.values())
-    eachBlock(layer, (row, input, offset) => {
-      const [to, from] = [sets.of(layer.node.outputs[0], row), sets.of(layer.node.inputs[0], input)];
-      let largest = 0;
-      for (let i = offset; i < offset + layer.taps; i++)
-        largest = Math.max(largest, Math.abs(layer.weights[i]));
-      reading[from] = Math.max(reading[from], largest * factors[to]);
-      making[to] = Math.max(making[to] || 0, largest / factors[from]);
-    });
-  return range.map((own, set) => (own > 0 && making[set] > 0 ? Math.sqrt(reading[set] / making[set]) : 0));
+function idealByWeights({ layers, sets, range }: Problem, pace: Pace): Ideal {
+  const known = [...layers.values()].map((layer) => ({
+    layer,
+    to: sets.all(layer.node.outputs[0]),
+    from: sets.all(layer.node.inputs[0]),
+    maxima: blockMaxima(layer),
+  }));
+  return async (factors) => {
+    const [reading, making] = [new Float64Array(sets.size), new Float64Array(sets.size)];
+    for (const { layer, to, from, maxima } of known) {
+      eachBlock(layer, (row, input, offset) => {
+        const [target, source] = [to[row], from[input]];
+        const largest = maxima[offset / layer.taps];
+        reading[source] = Math.max(reading[source], largest * factors[target]);
+        making[target] = Math.max(making[target], largest / factors[source]);
+      });
+      await pace(4 * maxima.length);
+    }
+    return range.map((own, set) => (own > 0 && making[set] > 0 ? Math.sqrt(reading[set] / making[set]) : 0));
+  };
 }
 
 /** Factors of one group from their ideals: the largest channel (among fixed ones, if any) stays as large as it is. */
@@ -223,9 +234,11 @@ function place(
 
 function scaleLayer(layer: ChannelLayer, sets: ChannelSets, factors: Float64Array): void {
   const { weights, bias, taps, node } = layer;
+  const [to, from] = [sets.all(node.outputs[0]), sets.all(node.inputs[0])];
+  if ([to, from].every((own) => own.every((set) => factors[set] === 1))) return;
   eachBlock(layer, (row, input, offset) => {
-    const factor = factors[sets.of(node.outputs[0], row)] / factors[sets.of(node.inputs[0], input)];
+    const factor = factors[to[row]] / factors[from[input]];
     for (let i = offset; i < offset + taps; i++) weights[i] *= factor;
   });
-  for (let row = 0; row < bias.length; row++) bias[row] *= factors[sets.of(node.outputs[0], row)];
+  for (let row = 0; row < bias.length; row++) bias[row] *= factors[to[row]];
 }

@@ -42,18 +42,19 @@ export interface ShiftOptions {
   constants: boolean;
   /** Channels of values without activation function get a mean of 0; needs statistics. */
   centre: boolean;
+  pace: (work: number) => Promise<void>;
 }
 
 /**
  * Moves constants from values into the biases of those who read them: value - shift takes the value's place. Changes
  * layers; returns the shifts by value.
  */
-export function shiftChannels(
+export async function shiftChannels(
   graph: Graph,
   flow: ChannelFlow,
   statistics: ReadonlyMap<string, ChannelStatistics> | null,
   options: ShiftOptions,
-): Map<string, Float64Array> {
+): Promise<Map<string, Float64Array>> {
   const { layers } = flow;
   const shiftable = shiftableValues(graph, flow);
   const shifts = new Map<string, Float64Array>();
@@ -76,6 +77,7 @@ export function shiftChannels(
     if (options.centre && shiftable.has(output) && isLinear(node))
       centreChannels(layer, statistics?.get(output)?.mean, shift);
     if (shift.some((value) => value !== 0)) shifts.set(output, shift);
+    await options.pace(4 * layer.weights.length);
   }
   return shifts;
 }
