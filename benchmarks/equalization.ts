@@ -33,11 +33,11 @@ const BATCH = 8;
 /** One row per piece; null leaves the network as it is. */
 const PIECES: Readonly<Record<string, EqualizeOptions | null>> = {
   none: null,
-  constants: { centre: false, scales: 'none' },
-  centre: { constants: false, scales: 'none' },
-  scales: { constants: false, centre: false },
-  weights: { constants: false, centre: false, scales: 'weights' },
-  all: {},
+  constants: { scales: 'none' },
+  centre: { constants: false, centre: true, scales: 'none' },
+  scales: { constants: false },
+  weights: { constants: false, scales: 'weights' },
+  default: {},
 };
 
 const { values: flags } = parseArgs({

@@ -60,7 +60,7 @@ describe('equalization: networks of the test bed', () => {
       const values = equalizedValues(graph).filter((value) => last.types.has(value));
       const options = { samples: 12, batch: 4 };
       const known = await channelStatistics(last, values, kernels, await open(calibration), options);
-      const made = await equalize(graph, known);
+      const made = await equalize(graph, known, { centre: true });
       const data = await open(test);
       const outputs: Float32Array[] = [];
       for (const own of [last, toChannelsLast(made.graph)]) {

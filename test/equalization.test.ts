@@ -50,7 +50,7 @@ interface Case {
   made: Equalization;
 }
 
-async function equalized(parts: ModelParts, options?: EqualizeOptions): Promise<Case> {
+async function equalized(parts: ModelParts, options: EqualizeOptions = { centre: true }): Promise<Case> {
   const graph = imported(parts);
   const x = wave([2, 3, 5, 5], 0.4);
   return { graph, x, made: await equalize(graph, statisticsOf(graph, x), options) };
@@ -221,7 +221,7 @@ describe('equalization: hand-made chains', () => {
         w4: uneven([3, 4, 1, 1], 0.4),
       },
     };
-    const made = await equalized(parts, { scales: 'weights' });
+    const made = await equalized(parts, { scales: 'weights', centre: true });
     assert.ok(difference(made) < SAME);
     const [a, b, sum] = ['t1', 't2', 's'].map((value) => made.made.factors.get(value)!);
     assert.deepEqual(a, sum);
@@ -316,7 +316,7 @@ describe('equalization: constant channels', () => {
   }
 
   it('go into the biases of readers that see no padding', async () => {
-    const made = await equalized(dying([0, 0, 0, 0]), { centre: false, scales: 'none' });
+    const made = await equalized(dying([0, 0, 0, 0]), { scales: 'none' });
     assert.ok(difference(made) < SAME);
     assert.ok(Math.abs(made.made.shifts.get('a1')![0] - 0.7) < 1e-6);
     const values = evaluateGraph(made.made.graph, { x: made.x });
@@ -334,7 +334,7 @@ describe('equalization: constant channels', () => {
   });
 
   it('stay where a reader pads with zeros, but for those that are 0 already', async () => {
-    const made = await equalized(dying([0, 0, 1, 1]), { centre: false, scales: 'none' });
+    const made = await equalized(dying([0, 0, 1, 1]), { scales: 'none' });
     assert.ok(difference(made) < SAME);
     assert.ok(!made.made.shifts.has('a1'));
     assert.ok(Math.abs(made.made.shifts.get('a2')![0] - 0.9) < 1e-6);

@@ -8,7 +8,7 @@ import { shiftChannels } from './shifts.ts';
 export interface EqualizeOptions {
   /** Make channels 0 that are constant, where every reader can take their constant over. Default true. */
   constants?: boolean;
-  /** Give channels of values without activation function a mean of 0. Needs statistics. Default true. */
+  /** Give channels of values without activation function a mean of 0. Needs statistics. Default false. */
   centre?: boolean;
   /**
    * Scale channels: those that depthwise layers read, by what calibration data showed (the default); all, by the
@@ -38,7 +38,7 @@ export interface Equalization {
 export async function equalize(
   graph: Graph,
   statistics: ReadonlyMap<string, ChannelStatistics> | null,
-  { constants = true, centre = true, scales = 'data', pace = async () => {} }: EqualizeOptions = {},
+  { constants = true, centre = false, scales = 'data', pace = async () => {} }: EqualizeOptions = {},
 ): Promise<Equalization> {
   const layers = channelLayers(graph);
   const before = new Map(
