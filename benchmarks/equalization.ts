@@ -20,6 +20,7 @@ import {
   type Layer,
   layers as layersOf,
   toChannelsLast,
+  withOrigins,
 } from '../lib/graph/index.ts';
 import { createKernels } from '../lib/kernels/index.ts';
 import type { Quantization, QuantizedLayer } from '../lib/quant/quantizer.ts';
@@ -179,9 +180,9 @@ async function measure(pair: Pair): Promise<Row[]> {
   const scores = new Map<string, Score[]>();
   for (let draw = 0; draw < draws; draw++) {
     const data = drawn(calibrationSet, draw);
-    const values = equalizedValues(graph).filter((value) => last.types.has(value));
+    const values = equalizedValues(graph);
     const options = { samples: Number(flags.calibrate), batch: BATCH };
-    const statistics = await channelStatistics(last, values, kernels, data, options);
+    const statistics = await channelStatistics(withOrigins(graph), values, kernels, data, options);
     for (const piece of flags.pieces.split(',')) {
       const own = PIECES[piece];
       const changed = own ? toChannelsLast((await equalize(graph, statistics, own)).graph) : last;

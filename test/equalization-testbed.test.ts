@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { channelStatistics } from '../lib/analysis/index.ts';
 import { openDataset } from '../lib/data/index.ts';
 import { compile } from '../lib/engine/index.ts';
-import { equalize, equalizedValues, importGraph, toChannelsLast } from '../lib/graph/index.ts';
+import { equalize, equalizedValues, importGraph, toChannelsLast, withOrigins } from '../lib/graph/index.ts';
 import { createKernels } from '../lib/kernels/index.ts';
 
 const TESTBED = new URL('../../shared/testbed/', import.meta.url);
@@ -56,14 +56,14 @@ describe('equalization: networks of the test bed', () => {
       const open = (file: string) =>
         openDataset(fileURLToPath(new URL(`data/${file}`, TESTBED)), { preprocessing });
       const { graph } = importGraph(readFileSync(new URL(`models/${model}.onnx`, TESTBED)));
-      const last = toChannelsLast(graph);
-      const values = equalizedValues(graph).filter((value) => last.types.has(value));
+      const last = withOrigins(graph);
+      const values = equalizedValues(graph);
       const options = { samples: 12, batch: 4 };
       const known = await channelStatistics(last, values, kernels, await open(calibration), options);
       const made = await equalize(graph, known, { centre: true });
       const data = await open(test);
       const outputs: Float32Array[] = [];
-      for (const own of [last, toChannelsLast(made.graph)]) {
+      for (const own of [last.graph, toChannelsLast(made.graph)]) {
         const executor = compile(own, kernels);
         for await (const { x, count } of data.batches({ size: 8, select: (index) => index < 8 })) {
           const [{ name: input }] = own.inputs;

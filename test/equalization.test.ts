@@ -9,10 +9,11 @@ import {
   type Graph,
   importGraph,
   type Tensor,
-  toChannelsLast,
+  withOrigins,
 } from '../lib/graph/index.ts';
 import { createReference } from '../lib/kernels/reference.ts';
 import { evaluateGraph, floats, type ModelParts, modelBytes, node, wave } from './models/build.ts';
+import { separable, uneven } from './models/separable.ts';
 
 /** Differences of outputs, relative to the largest, that float32 rounding explains. */
 const SAME = 1e-5;
@@ -71,55 +72,6 @@ function difference({ graph, x, made }: Case): number {
     });
   }
   return worst;
-}
-
-/** Weights [rows][...] whose rows and columns differ widely. */
-function uneven(shape: readonly number[], phase: number): Tensor {
-  const tensor = wave(shape, phase);
-  const per = tensor.data.length / shape[0];
-  const data = (tensor.data as Float32Array).map(
-    (value, i) => value * [0.02, 1, 9][Math.floor(i / per) % 3] * (i % 2 ? 1 : 0.3),
-  );
-  return { ...tensor, data };
-}
-
-const ASYMMETRIC = { pads: [0, 0, 1, 1], strides: [2, 2] };
-
-/** conv (pads), act, depthwise (asymmetric pads), act, 1x1, linear, pool, fc. */
-function separable(activation: 'Relu' | 'Clip' | 'none'): ModelParts {
-  const act = (from: string, to: string) => {
-    if (activation === 'none') return node('Identity', [from], [to]);
-    return activation === 'Relu' ? node('Relu', [from], [to]) : node('Clip', [from, 'zero', 'six'], [to]);
-  };
-  return {
-    nodes: [
-      node('Conv', ['x', 'w1', 'b1'], ['c1'], { pads: [1, 1, 1, 1] }),
-      act('c1', 'a1'),
-      node('Conv', ['a1', 'w2', 'b2'], ['c2'], { group: 6, ...ASYMMETRIC }),
-      act('c2', 'a2'),
-      node('Conv', ['a2', 'w3'], ['c3']),
-      node('Conv', ['c3', 'w4', 'b4'], ['c4']),
-      node('Relu', ['c4'], ['a4']),
-      node('GlobalAveragePool', ['a4'], ['p']),
-      node('Flatten', ['p'], ['f']),
-      node('Gemm', ['f', 'w5', 'b5'], ['y'], { transB: 1 }),
-    ],
-    inputs: { x: ['batch', 3, 5, 5] },
-    outputs: ['y'],
-    constants: {
-      w1: uneven([6, 3, 3, 3], 0.1),
-      b1: wave([6], 1),
-      w2: uneven([6, 1, 3, 3], 0.2),
-      b2: wave([6], 2),
-      w3: uneven([4, 6, 1, 1], 0.3),
-      w4: uneven([6, 4, 1, 1], 0.5),
-      b4: wave([6], 3),
-      w5: uneven([3, 6], 0.7),
-      b5: wave([3], 4),
-      zero: floats([], 0),
-      six: floats([], 6),
-    },
-  };
 }
 
 /** Largest over smallest of the largest values of channels. */
@@ -345,44 +297,60 @@ describe('equalization: constant channels', () => {
 });
 
 describe('equalization: statistics per channel', () => {
-  it('are those of the values, whatever the batches', async () => {
-    const graph = imported(separable('Relu'));
-    const x = wave([7, 3, 5, 5], 0.4);
-    const data = {
-      name: 'waves',
-      size: 7,
-      shape: [3, 5, 5],
-      labelled: false,
-      fingerprint: async () => '',
-      async *batches({ size }: { size: number }) {
-        for (let from = 0; from < 7; from += size) {
-          const to = Math.min(from + size, 7);
-          const part = (x.data as Float32Array).slice(from * 75, to * 75);
-          yield { x: part, count: to - from, labels: null, indices: new Int32Array(to - from) };
-        }
-      },
-    };
-    const wanted = statisticsOf(graph, x);
-    const options = { samples: 7, batch: 3 };
-    const values = equalizedValues(graph);
-    const got = await channelStatistics(toChannelsLast(graph), values, createReference(), data, options);
-    assert.deepEqual(names(got), names(wanted));
-    for (const [value, known] of wanted)
-      for (const key of ['min', 'max', 'mean', 'power'] as const)
-        known[key].forEach((own, i) => {
-          const here = got.get(value)![key][i];
-          assert.ok(
-            Math.abs(here - own) <= 1e-4 * (1 + Math.abs(own)),
-            `${value} ${key} ${i}: ${here} ${own}`,
-          );
-        });
-    const aborted = AbortSignal.abort(new Error('stop'));
-    await assert.rejects(
-      channelStatistics(toChannelsLast(graph), values, createReference(), data, {
-        ...options,
-        signal: aborted,
-      }),
-      /stop/,
-    );
-  });
+  /** A Concat with the network's input, which stays in ONNX's layout. */
+  const mixed: ModelParts = {
+    nodes: [
+      node('Conv', ['x', 'w1'], ['c']),
+      node('Concat', ['x', 'c'], ['both'], { axis: 1 }),
+      node('Conv', ['both', 'w2'], ['y'], { group: 6 }),
+    ],
+    inputs: { x: ['batch', 3, 5, 5] },
+    outputs: ['y'],
+    constants: { w1: uneven([3, 3, 1, 1], 0.1), w2: uneven([6, 1, 3, 3], 0.2) },
+  };
+
+  for (const [layout, parts] of [
+    ['one layout', separable('Relu')],
+    ['both layouts', mixed],
+  ] as const)
+    it(`are those of the values, whatever the batches, in ${layout}`, async () => {
+      const graph = imported(parts);
+      const x = wave([7, 3, 5, 5], 0.4);
+      const data = {
+        name: 'waves',
+        size: 7,
+        shape: [3, 5, 5],
+        labelled: false,
+        fingerprint: async () => '',
+        async *batches({ size }: { size: number }) {
+          for (let from = 0; from < 7; from += size) {
+            const to = Math.min(from + size, 7);
+            const part = (x.data as Float32Array).slice(from * 75, to * 75);
+            yield { x: part, count: to - from, labels: null, indices: new Int32Array(to - from) };
+          }
+        },
+      };
+      const wanted = statisticsOf(graph, x);
+      const options = { samples: 7, batch: 3 };
+      const values = equalizedValues(graph);
+      const got = await channelStatistics(withOrigins(graph), values, createReference(), data, options);
+      assert.deepEqual(names(got), names(wanted));
+      for (const [value, known] of wanted)
+        for (const key of ['min', 'max', 'mean', 'power'] as const)
+          known[key].forEach((own, i) => {
+            const here = got.get(value)![key][i];
+            assert.ok(
+              Math.abs(here - own) <= 1e-4 * (1 + Math.abs(own)),
+              `${value} ${key} ${i}: ${here} ${own}`,
+            );
+          });
+      const aborted = AbortSignal.abort(new Error('stop'));
+      await assert.rejects(
+        channelStatistics(withOrigins(graph), values, createReference(), data, {
+          ...options,
+          signal: aborted,
+        }),
+        /stop/,
+      );
+    });
 });
