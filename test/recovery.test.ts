@@ -9,7 +9,9 @@ import { createReference } from '../lib/kernels/reference.ts';
 import { bitWidths } from '../lib/quant/bitwidth.ts';
 import { leastScale, roundWeights, searchScales } from '../lib/quant/weights.ts';
 import { inverseFactor } from '../lib/recovery/cholesky.ts';
+import { closestIntegers, createSearch } from '../lib/recovery/closest-integers.ts';
 import { descend, dot, multiply } from '../lib/recovery/descent.ts';
+import { layerHessians } from '../lib/recovery/hessian.ts';
 import { createRecovery, type Recovery } from '../lib/recovery/index.ts';
 import { normal, random } from './contract/support.ts';
 
@@ -225,6 +227,28 @@ describe('recovery gptq', () => {
       const made = await recovery('gptq', layer, input).quantize('depthwise', bits);
       const nearest = await recovery('none', layer, input).quantize('depthwise', bits);
       assert.ok(outputError(layer, x, made) < outputError(layer, x, nearest) * 0.6, `${bits} bits`);
+    }
+  });
+
+  it('leaves no better integers for the scales of depthwise kernels', async () => {
+    const groups = 8;
+    const [layer, x] = [layerOf('depthwise', groups, 9, groups), inputs(200, 9 * groups)];
+    const input = statisticsOf(x, 9, groups);
+    const hessians = (await layerHessians(layer, input, keepGoing))!;
+    for (const { bits, low, high } of bitWidths) {
+      const made = await recovery('gptq', layer, input).quantize('depthwise', bits);
+      for (const [row, { order, h, u }] of hessians.entries()) {
+        const place = (from: ArrayLike<number>) => Float64Array.from(order, (j) => from[row * 9 + j]);
+        const [w, q] = [place(layer.weights), place(made.q)];
+        const e = w.map((value, j) => value - q[j] * made.scales[row]);
+        const product = new Float64Array(9);
+        multiply(h, 9, e, product);
+        const error = dot(e, product);
+        const best = new Int8Array(9);
+        const args = [low, high, Number.POSITIVE_INFINITY, best, createSearch(9)] as const;
+        const least = closestIntegers(w, made.scales[row], u, ...args);
+        assert.ok(error <= least * (1 + 1e-6) + 1e-12, `${bits} bits, row ${row}: ${error} but ${least}`);
+      }
     }
   });
 

@@ -1,5 +1,6 @@
 export type * from './analysis.ts';
 export { calibrate } from './calibrate.ts';
+export { channelStatistics } from './channel-statistics.ts';
 export { BREAK_RULE } from './damage.ts';
 export {
   type Damage,

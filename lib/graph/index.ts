@@ -1,4 +1,11 @@
 export { channelsLastCopy, type Origin, toChannelsLast, withOrigins } from './channels-last.ts';
+export {
+  type ChannelStatistics,
+  type Equalization,
+  type EqualizeOptions,
+  equalize,
+  equalizedValues,
+} from './equalization/index.ts';
 export type * from './graph.ts';
 export { type ImportOptions, importGraph } from './import.ts';
 export { layers } from './layers.ts';

@@ -3,6 +3,7 @@ import { layerScales } from '../analysis/scales.ts';
 import type { Layer } from '../graph/graph.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import { bitWidth } from '../quant/bitwidth.ts';
+import { closestIntegers, createSearch } from './closest-integers.ts';
 import { descend, dot, multiply } from './descent.ts';
 import type { GroupHessian } from './hessian.ts';
 
@@ -17,6 +18,12 @@ const MULTIPLES: Readonly<Record<number, readonly number[]>> = {
 };
 /** Above this width integers stand where second-order rounding puts them: descent gains nothing measurable. */
 const DESCENT_BITS = 4;
+/** Rows of at most so many weights (depthwise kernels) get the best integers of all instead. */
+const SEARCHED_WEIGHTS = 25;
+/** Scales tried for them, as shares of the one that suits rounding to nearest. */
+const SEARCHED_SCALES = Array.from({ length: 33 }, (_, i) => 0.7 + i * 0.025);
+/** Integers and scale settle within a few rounds. */
+const SEARCH_ROUNDS = 6;
 /** Multiply-adds that one call of the kernel may take before it must let others run: about 30 ms. */
 const WORK_PER_CALL = 2 ** 26;
 
@@ -72,7 +79,9 @@ export async function roundSecondOrder(
     const scales = nearest.map((scale, row) => Math.max(Math.fround(scale * multiple), floors[row]));
     await roundOnce(problem, bits, scales, best, kernels, pace);
   }
-  if (bits <= DESCENT_BITS) await descendAll(problem, bits, best, floors, pace);
+  const few = layer.taps * layer.channels <= SEARCHED_WEIGHTS;
+  if (bits <= DESCENT_BITS || few) await descendAll(problem, bits, best, floors, pace);
+  if (few) await searchAll(problem, bits, nearest, best, floors, pace);
   return { q: inLayerOrder(problem, best.q), scales: best.scales };
 }
 
@@ -145,6 +154,42 @@ async function descendAll(
     await pace(2 * k * k);
   }
   problem.hw = hw;
+}
+
+/** Per row the best integers for many scales, then in turn the best scale for integers and integers for the scale. */
+async function searchAll(
+  { layer, hessians, w, hw }: RoundingProblem,
+  bits: number,
+  nearest: Float32Array,
+  best: Best,
+  floors: Float32Array,
+  pace: Pace,
+): Promise<void> {
+  const { low, high } = bitWidth(bits);
+  const k = layer.taps * layer.channels;
+  const search = createSearch(k);
+  const hq = new Float64Array(k);
+  for (let row = 0; row < layer.outChannels; row++) {
+    const { h, u } = hessians[groupOf(layer, row)];
+    const span: [number, number] = [row * k, (row + 1) * k];
+    const own = w.subarray(...span);
+    const q = best.q.subarray(...span);
+    const attempt = (scale: number): boolean => {
+      const error = closestIntegers(own, scale, u, low, high, best.errors[row], q, search);
+      if (!(error < best.errors[row])) return false;
+      best.errors[row] = error;
+      best.scales[row] = scale;
+      return true;
+    };
+    const paid = search.nodes;
+    for (const share of SEARCHED_SCALES) attempt(Math.max(Math.fround(nearest[row] * share), floors[row]));
+    for (let round = 0; round < SEARCH_ROUNDS; round++) {
+      multiply(h, k, q, hq);
+      const scale = Math.max(Math.fround(dot(q, hw!.subarray(...span)) / dot(q, hq)), floors[row]);
+      if (!(scale > 0) || !attempt(scale)) break;
+    }
+    await pace((search.nodes - paid) * k);
+  }
 }
 
 function inLayerOrder({ layer, hessians }: RoundingProblem, q: Int8Array): Int8Array {
