@@ -7,9 +7,9 @@ import type { Pair } from './pairs.ts';
 export interface Trial {
   pair: Pair;
   strategies: readonly string[];
-  /** Smallest size at this drop... */
-  maxDrop: number | null;
-  /** ...or, where given, the best accuracy at the memory of these uniform widths. */
+  /** Smallest size at these drops, */
+  maxDrops: readonly number[];
+  /** and the best accuracy at the memory of these uniform widths. */
   atUniform: readonly number[];
   seed: number;
   threads?: number;
@@ -77,12 +77,14 @@ export async function run(trial: Trial): Promise<Row[]> {
   });
 }
 
-function asksOf({ maxDrop, atUniform }: Trial, study: Study): { asked: string; ask: Ask }[] {
-  if (atUniform.length === 0) return [{ asked: `drop<=${maxDrop}`, ask: { maxDrop: maxDrop! } }];
-  return atUniform.map((bits) => ({
-    asked: `size of ${bits} bits`,
-    ask: { targets: [`size=${uniformBytes(study, bits)}B`] },
-  }));
+function asksOf({ maxDrops, atUniform }: Trial, study: Study): { asked: string; ask: Ask }[] {
+  return [
+    ...maxDrops.map((maxDrop) => ({ asked: `drop<=${maxDrop}`, ask: { maxDrop } })),
+    ...atUniform.map((bits) => ({
+      asked: `size of ${bits} bits`,
+      ask: { targets: [`size=${uniformBytes(study, bits)}B`] },
+    })),
+  ];
 }
 
 /** Bytes of all layers at this width, or at the nearest that they offer. */

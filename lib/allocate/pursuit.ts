@@ -13,6 +13,8 @@ const BRACKET = 0.015;
 const INSIDE = 0.15;
 /** Losses are compared by their logarithm; percentage points below which they are all the same. */
 const LEAST_LOSS = 0.05;
+/** Plans that cost at most so much more than what is sought are near it. */
+const NEAR = 0.06;
 /** The step below the smallest size that holds, as a share of it: where it starts, its most and its least. */
 const STEP = { first: 0.02, most: 0.04, least: 0.001 } as const;
 /** The step after a plan that held, and after one size where none did. */
@@ -148,6 +150,15 @@ function smallestHeld(search: Search): Candidate | undefined {
 }
 
 /**
+ * The plan that differs least in what it costs from what is sought, and loses least: near it something as good should
+ * be found.
+ */
+function baseAt(search: Search, limit: number): Candidate | null {
+  const near = search.candidates.filter(({ cost }) => cost[search.problem.goal] <= limit * (1 + NEAR));
+  return smallestBy(near, search.loss) ?? smallestHeld(search) ?? null;
+}
+
+/**
  * Measures plans of at most `limit` until one holds the floor or none can be expected to; also the last one
  * measured. Optima take turns with plans near the smallest that holds: what differs little from it is likely to hold.
  */
@@ -161,7 +172,7 @@ async function attempt(
   let last: Candidate | null = null;
   const { goal } = problem;
   const ceilings = [{ resource: goal, limit, text: `${goal}=${limit}` }];
-  const base = smallestHeld(search) ?? null;
+  const base = baseAt(search, limit);
   const turns = phase === 'press' ? PRESS_TURNS : BRACKET_TURNS;
   for (let count = 0; count < TRIES && search.left() > 0; count++) {
     const hopeless = last !== null && search.loss(last) > problem.maxDrop!;

@@ -14,6 +14,7 @@ import { type Answer, type Ask, answer, front, type UniformPoint, uniform } from
 import { openCache, type StudyCache } from './cache.ts';
 import { type Choices, choicesOf } from './choices.ts';
 import { type Clock, createClock } from './clock.ts';
+import { equalized } from './equalization.ts';
 import { loadMetric, type MetricFunction } from './metric.ts';
 import { type Executable, openExecutable, requireLayers } from './model.ts';
 import { DEFAULTS, type QuantizeOptions } from './options.ts';
@@ -94,36 +95,32 @@ async function prepare(options: QuantizeOptions, opened: Executable, clock: Cloc
   requireLayers(model.name, model.layers);
   const input = sampleInput(model.graph);
   const allLayers = layersOf(graph);
-  const layers = quantizable(graph, allLayers);
-  requireLayers(model.name, layers);
-  const choices = choicesOf(graph, layers, options);
+  const offered = quantizable(graph, allLayers);
+  requireLayers(model.name, offered);
+  const choices = choicesOf(graph, offered, options);
   const device = await deviceOf(options.device);
-  const floatLayers = allLayers.filter((layer) => !layers.includes(layer));
-  await costsOn(device, graph, layers, floatLayers, () => null).ceilings(options.targets);
+  const rest = allLayers.filter((layer) => !offered.includes(layer));
+  await costsOn(device, graph, offered, rest, () => null).ceilings(options.targets);
   const metric = options.metric === undefined ? null : await loadMetric(options.metric);
   const roles = await assignRoles(options, input);
-  const kernels = await createKernels({
-    backend: options.backend,
-    isa: options.isa,
-    threads: options.threads,
-  });
+  const { backend, isa, threads, signal, onProgress } = options;
+  const kernels = await createKernels({ backend, isa, threads });
   const macs = model.layers.reduce((sum, layer) => sum + layer.macs, 0);
-  const { signal, onProgress } = options;
-  return {
-    ...opened,
-    options,
-    work: { ...(signal ? { signal } : {}), ...(onProgress ? { onProgress } : {}) },
-    clock,
-    kernels,
-    input,
-    layers,
-    floatLayers,
-    device,
-    choices,
-    roles,
-    metric,
-    batch: batchSize(macs, input),
-  };
+  const work = { ...(signal ? { signal } : {}), ...(onProgress ? { onProgress } : {}) };
+  const batch = batchSize(macs, input);
+  try {
+    const samples = options.samples ?? DEFAULTS.samples;
+    const data = roles.calibration.dataset;
+    const ready = await equalized(opened, { options, kernels, data, samples, batch, work });
+    const isOffered = ({ name }: Layer) => choices.layers.some((layer) => layer.name === name);
+    const layers = layersOf(ready.graph).filter(isOffered);
+    const floatLayers = layersOf(ready.graph).filter((layer) => !isOffered(layer));
+    const opening = { options, work, clock, kernels, input, batch };
+    return { ...ready, ...opening, layers, floatLayers, device, choices, roles, metric };
+  } catch (error) {
+    kernels.dispose();
+    throw error;
+  }
 }
 
 async function study(job: Job): Promise<Study> {
