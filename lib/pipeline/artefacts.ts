@@ -204,7 +204,8 @@ function finite(value: number): number {
   return Number.isFinite(value) ? value : Math.sign(value || 1) * LARGEST;
 }
 
-function finiteCost(cost: Readonly<Record<string, number>>): Record<string, number> {
+/** Costs that JSON can say. */
+export function finiteCost(cost: Readonly<Record<string, number>>): Record<string, number> {
   return Object.fromEntries(Object.entries(cost).map(([name, value]) => [name, finite(value)]));
 }
 

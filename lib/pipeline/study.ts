@@ -158,6 +158,7 @@ async function study(job: Job): Promise<Study> {
   const digits = job.device.array ? await digitsFrom(recovery, choices, signal) : () => null;
   const costs = costsOn(job.device, graph, layers, floatLayers, digits);
   const measured = { job, profiles, scorer, candidate, costs };
+  const judging = once(async () => job.roles.judged && scorerFor(job, float, job.roles.judged));
   return {
     ...job,
     float,
@@ -169,7 +170,7 @@ async function study(job: Job): Promise<Study> {
     ask: (ask) => answer(measured, ask),
     front: (ask, frontOptions) => front(measured, ask, frontOptions),
     uniform: (ask) => uniform(measured, ask),
-    judge: () => clock.time('evaluate', () => judge(job, float, candidate)),
+    judge: () => clock.time('evaluate', async () => judge(job, await judging(), candidate)),
     seconds: () => clock.seconds(),
   };
 }
@@ -281,9 +282,6 @@ function widest({ layers }: Choices): Widths {
 }
 
 /** Float and quantized network side by side on samples that nothing has looked at yet. */
-async function judge(job: Job, float: Evaluator, candidate: Candidate): Promise<AccuracyResult | null> {
-  const { judged } = job.roles;
-  if (!judged) return null;
-  const scorer = await scorerFor(job, float, judged);
-  return accuracyOf(scorer, await scorer.score(candidate.executor, job.work));
+async function judge(job: Job, scorer: Scorer | null, candidate: Candidate): Promise<AccuracyResult | null> {
+  return scorer && accuracyOf(scorer, await scorer.score(candidate.executor, job.work));
 }
