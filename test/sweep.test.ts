@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { quantize } from '../lib/index.ts';
+import { frontJsonSchema } from '../lib/pipeline/front-file.ts';
 import { nearest } from '../lib/pipeline/nearest.ts';
 import { sweep } from '../lib/pipeline/sweep.ts';
 import { grouped, nextCell } from '../lib/pipeline/sweep-order.ts';
@@ -169,7 +170,8 @@ describe('a sweep over a plan', () => {
   });
 
   it('publishes the schemas of its files', () => {
-    for (const [name, schema] of Object.entries({ sweep: sweepJsonSchema(), results: resultsJsonSchema() })) {
+    const schemas = { sweep: sweepJsonSchema(), results: resultsJsonSchema(), front: frontJsonSchema() };
+    for (const [name, schema] of Object.entries(schemas)) {
       const path = new URL(`../docs/${name}.schema.json`, import.meta.url);
       assert.deepEqual(
         JSON.parse(readFileSync(path, 'utf8')),

@@ -181,13 +181,12 @@ function devicesCommand(command: Command): Command {
 }
 
 function sweepCommand(command: Command): Command {
-  return command
-    .description('Run a plan of models, budgets and strategies on all cores or on a queue')
-    .argument('<plan>', 'plan file (.json)')
-    .option('--queue <URL>', 'hand the cells of a plan to workers: redis://host:port')
-    .option('--threads <N>', 'cores to use; results do not depend on them', integer('threads'))
-    .option('--out <DIR>', 'folder to write (default: ./NAME.sweep)')
-    .option('--json', 'print one JSON document on stdout and nothing else');
+  return quantizeCommand(command)
+    .description('Accuracy of a model against a resource; of a plan (.json), every model and budget')
+    .option('--resource <NAME>', 'what accuracy is traded against: size (default), bits, bops, energy, ...')
+    .option('--points <N>', 'budgets at which widths are sought (default: 12)', integer('points'))
+    .option('--pick <HOW>', 'write the artefacts of one point: knee, budget=120kB or drop=1')
+    .option('--queue <URL>', 'hand the cells of a plan to workers: redis://host:port');
 }
 
 function workerCommand(command: Command): Command {

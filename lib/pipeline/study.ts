@@ -10,7 +10,7 @@ import { createKernels } from '../kernels/index.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import { createRecovery } from '../recovery/index.ts';
 import type { Recovery } from '../recovery/recovery.ts';
-import { type Answer, type Ask, answer, front, type UniformPoint, uniform } from './answers.ts';
+import { type Answer, type Ask, answer, front, type UniformPoint, uniform, validate } from './answers.ts';
 import { openCache, type StudyCache } from './cache.ts';
 import { type Choices, choicesOf } from './choices.ts';
 import { type Clock, createClock } from './clock.ts';
@@ -68,6 +68,10 @@ export interface Study extends Job {
   uniform(ask: Ask): Promise<UniformPoint[]>;
   /** Float and quantized network side by side on samples that nothing has looked at yet; null without such samples. */
   judge(): Promise<AccuracyResult | null>;
+  /** Makes the network have these widths, and scores it on validation samples. */
+  validate(widths: Widths): Promise<AccuracyResult>;
+  /** What scores are. */
+  metricName: string;
   seconds(): Seconds;
 }
 
@@ -171,6 +175,8 @@ async function study(job: Job): Promise<Study> {
     front: (ask, frontOptions) => front(measured, ask, frontOptions),
     uniform: (ask) => uniform(measured, ask),
     judge: () => clock.time('evaluate', async () => judge(job, await judging(), candidate)),
+    validate: (widths) => validate(measured, widths),
+    metricName: scorer.metric,
     seconds: () => clock.seconds(),
   };
 }
