@@ -63,10 +63,11 @@ describe('a sweep over a plan', () => {
     const controller = new AbortController();
     const out = newFolder();
     const onProgress = (_: string, done: number) => {
-      if (done === 3) controller.abort(new Error('enough'));
+      if (done === 5) controller.abort(new Error('enough'));
     };
     const { signal } = controller;
     await assert.rejects(sweep({ plan, out, threads: 2, onWarning, onProgress, signal }), /enough/);
+    // Four cells fail at once: one at least was made.
     const kept = readdirSync(join(out, 'cells'));
     assert.ok(kept.length >= 1 && kept.length < 8, `${kept.length} cells`);
     const once = new Date(0);
