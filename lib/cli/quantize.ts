@@ -30,7 +30,7 @@ function outputFlags(model: string, flags: Flags): Pick<QuantizeOptions, 'out' |
   return { out, ...(cache === false ? {} : { cache }) };
 }
 
-function quantizeFlags(flags: Flags): Partial<QuantizeOptions> {
+export function quantizeFlags(flags: Flags): Partial<QuantizeOptions> {
   const keys = [
     'validation',
     'evaluate',

@@ -61,16 +61,21 @@ async function problemOf({ job, profiles, scorer, candidate, costs }: Measured, 
 
 /** Decides widths; the candidate has them afterwards. */
 export async function answer(measured: Measured, ask: Ask): Promise<Answer> {
-  const { job, scorer, candidate } = measured;
+  const { job } = measured;
   const strategy = strategyOf(ask.strategy);
   const { problem, floor } = await problemOf(measured, ask);
-  const allocation = await job.clock.time('allocate', async () => {
-    const chosen = await strategies[strategy](problem);
-    await candidate.become(chosen.widths, job.work.signal);
-    return chosen;
-  });
-  const validation = accuracyOf(scorer, await evaluateOn(job, candidate, allocation.widths));
+  const allocation = await job.clock.time('allocate', () => strategies[strategy](problem));
+  const validation = await validate(measured, allocation.widths);
   return { allocation, ceilings: problem.ceilings, floor, strategy, validation };
+}
+
+/** Makes the network have these widths, and scores it on validation samples. */
+export async function validate(
+  { job, scorer, candidate }: Measured,
+  widths: Widths,
+): Promise<AccuracyResult> {
+  await job.clock.time('allocate', () => candidate.become(widths, job.work.signal));
+  return accuracyOf(scorer, await evaluateOn(job, candidate, widths));
 }
 
 /** One width for all weights, inputs as wide as they may be. */

@@ -10,7 +10,7 @@ import { createKernels } from '../kernels/index.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import { createRecovery } from '../recovery/index.ts';
 import type { Recovery } from '../recovery/recovery.ts';
-import { type Answer, type Ask, answer, front, type UniformPoint, uniform } from './answers.ts';
+import { type Answer, type Ask, answer, front, type UniformPoint, uniform, validate } from './answers.ts';
 import { openCache, type StudyCache } from './cache.ts';
 import { type Choices, choicesOf } from './choices.ts';
 import { type Clock, createClock } from './clock.ts';
@@ -69,6 +69,10 @@ export interface Study extends Job {
   uniform(ask: Ask): Promise<UniformPoint[]>;
   /** Float and quantized network side by side on samples that nothing has looked at yet; null without such samples. */
   judge(): Promise<AccuracyResult | null>;
+  /** Makes the network have these widths, and scores it on validation samples. */
+  validate(widths: Widths): Promise<AccuracyResult>;
+  /** What scores are. */
+  metricName: string;
   seconds(): Seconds;
 }
 
@@ -155,6 +159,7 @@ async function study(job: Job): Promise<Study> {
   const digits = job.device.array ? await digitsFrom(recovery, choices, signal) : () => null;
   const costs = costsOn(job.device, graph, layers, floatLayers, digits);
   const measured = { job, profiles, scorer, candidate, costs };
+  const judging = once(async () => job.roles.judged && scorerFor(job, float, job.roles.judged));
   return {
     ...job,
     float,
@@ -166,7 +171,9 @@ async function study(job: Job): Promise<Study> {
     ask: (ask) => answer(measured, ask),
     front: (ask, frontOptions) => front(measured, ask, frontOptions),
     uniform: (ask) => uniform(measured, ask),
-    judge: () => clock.time('evaluate', () => judge(job, float, candidate)),
+    judge: () => clock.time('evaluate', async () => judge(job, await judging(), candidate)),
+    validate: (widths) => validate(measured, widths),
+    metricName: scorer.metric,
     seconds: () => clock.seconds(),
   };
 }
@@ -278,9 +285,6 @@ function widest({ layers }: Choices): Widths {
 }
 
 /** Float and quantized network side by side on samples that nothing has looked at yet. */
-async function judge(job: Job, float: Evaluator, candidate: Candidate): Promise<AccuracyResult | null> {
-  const { judged } = job.roles;
-  if (!judged) return null;
-  const scorer = await scorerFor(job, float, judged);
-  return accuracyOf(scorer, await scorer.score(candidate.executor, job.work));
+async function judge(job: Job, scorer: Scorer | null, candidate: Candidate): Promise<AccuracyResult | null> {
+  return scorer && accuracyOf(scorer, await scorer.score(candidate.executor, job.work));
 }
