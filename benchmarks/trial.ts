@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { defaultStrategy } from '../lib/allocate/index.ts';
 import type { Ask } from '../lib/pipeline/answers.ts';
 import { type Study, withStudy } from '../lib/pipeline/study.ts';
 import type { Pair } from './pairs.ts';
@@ -67,8 +68,8 @@ export async function run(trial: Trial): Promise<Row[]> {
   return withStudy(options, async (study) => {
     const measuring = (performance.now() - started) / 1000;
     const rows: Row[] = [];
-    for (const { asked, ask } of asksOf(trial, study))
-      for (const strategy of strategies) {
+    for (const { asked, ask, compared } of asksOf(trial, study))
+      for (const strategy of strategies.filter((name) => compared === null || compared.includes(name))) {
         const limited = { ...ask, strategy, ...(evaluations !== undefined && { evaluations }) };
         const row = await answerTo(study, pair.name, asked, limited);
         rows.push({ ...row, measuring });
@@ -77,12 +78,20 @@ export async function run(trial: Trial): Promise<Row[]> {
   });
 }
 
-function asksOf({ maxDrops, atUniform }: Trial, study: Study): { asked: string; ask: Ask }[] {
+interface Asked {
+  asked: string;
+  ask: Ask;
+  /** Strategies that are compared; null for all. */
+  compared: readonly string[] | null;
+}
+
+function asksOf({ maxDrops, atUniform }: Trial, study: Study): Asked[] {
   return [
-    ...maxDrops.map((maxDrop) => ({ asked: `drop<=${maxDrop}`, ask: { maxDrop } })),
+    ...maxDrops.map((maxDrop) => ({ asked: `drop<=${maxDrop}`, ask: { maxDrop }, compared: null })),
     ...atUniform.map((bits) => ({
       asked: `size of ${bits} bits`,
       ask: { targets: [`size=${uniformBytes(study, bits)}B`] },
+      compared: [defaultStrategy, 'uniform'],
     })),
   ];
 }
