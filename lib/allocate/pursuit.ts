@@ -26,13 +26,16 @@ const TRIES = 4;
 /** Plans tried at one size in any case. */
 const LEAST_TRIES = { bracket: 1, press: 2 } as const;
 /** Measurements in a row that did not help before refinement within ceilings ends. */
-const PATIENCE = 8;
+const PATIENCE = 16;
 /** Share of the evaluations that ceilings with a floor may spend before the size that the floor asks for is sought. */
 const CEILING_SHARE = 0.7;
 
-/** Where plans come from: the optimum, other readings of the same scores, a few widths away from the best. */
-export type Source = 'optimum' | 'variants' | 'near';
+/** Where plans come from: the optimum, other readings of the same scores, one width for all, a few widths away from the best. */
+export type Source = 'optimum' | 'variants' | 'uniform' | 'near';
 /** Sources of the tries at one size, each with those that stand in for it. */
+/** Within ceilings: the second plan is the uniform one, which a search should at least match. */
+const FIRST: readonly Source[] = ['optimum', 'variants', 'near'];
+const NEXT: readonly Source[] = ['uniform', 'optimum', 'variants', 'near'];
 const BRACKET_TURNS: readonly (readonly Source[])[] = [
   ['optimum', 'near'],
   ['near', 'variants'],
@@ -80,7 +83,7 @@ async function accurateWithin(search: Search, propose: Propose): Promise<void> {
   let best: Candidate | null = null;
   let idle = 0;
   while (search.left() > reserve && idle < PATIENCE) {
-    const next = await propose(ceilings, best, ['optimum', 'variants', 'near']);
+    const next = await propose(ceilings, best, best === null ? FIRST : NEXT);
     if (next === null) break;
     const candidate = await search.measure(next.plan);
     if (candidate === null) break;

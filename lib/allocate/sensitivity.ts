@@ -5,6 +5,8 @@ import { type Reading, type Scores, scoreOf, scoresOf } from './scores.ts';
 import { createSearch, type Plan, type Search } from './search.ts';
 import { bestPlan, neighbours } from './solver.ts';
 import { corrected, strayOf } from './surrogate.ts';
+import { within } from './targets.ts';
+import { uniformPlans } from './uniform.ts';
 
 /** In the order in which they are believed before anything was measured. */
 const READINGS: readonly Reading[] = ['both', 'divergence', 'curvature'];
@@ -51,6 +53,10 @@ export function taughtPlans(search: Search): Propose {
     const from: Record<Source, () => Promise<Proposal | null>> = {
       optimum: () => optimumOf(ranked.slice(0, 1)),
       variants: () => optimumOf([...ranked.slice(1), ...scoreVariants(search, ranked[0].scores)]),
+      uniform: async () => {
+        const plan = uniformPlans(search).findLast((own) => within(ceilings, search.cost(own)));
+        return isNew(plan ?? null) ? { plan: plan!, reason: 'the widest uniform plan that fits' } : null;
+      },
       near: async () => {
         const plan = best && neighbours(search, ranked[0].scores, best.plan, ceilings).find(isNew);
         return plan ? { plan, reason: 'a few widths away' } : null;
