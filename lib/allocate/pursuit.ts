@@ -32,10 +32,10 @@ const CEILING_SHARE = 0.7;
 
 /** Where plans come from: the optimum, other readings of the same scores, one width for all, a few widths away from the best. */
 export type Source = 'optimum' | 'variants' | 'uniform' | 'near';
-/** Sources of the tries at one size, each with those that stand in for it. */
 /** Within ceilings: the second plan is the uniform one, which a search should at least match. */
 const FIRST: readonly Source[] = ['optimum', 'variants', 'near'];
 const NEXT: readonly Source[] = ['uniform', 'optimum', 'variants', 'near'];
+/** Sources of the tries at one size, each with those that stand in for it. */
 const BRACKET_TURNS: readonly (readonly Source[])[] = [
   ['optimum', 'near'],
   ['near', 'variants'],
