@@ -1,19 +1,24 @@
-import { bytes, significant } from './numbers.ts';
+import { bytes, count, significant } from './numbers.ts';
 
-/** Units of resources, as devices count them; bytes are those whose names say so. */
-const UNITS: Readonly<Record<string, string>> = {
-  averageBits: 'bits',
-  energy: 'uJ',
-  latency: 'ms',
-  area: 'mm2',
-  peakArea: 'mm2',
+/** Resources as people call them, with the units in which devices count them. */
+export const RESOURCES: Readonly<Record<string, { title: string; unit: string }>> = {
+  weightBytes: { title: 'weight memory', unit: 'B' },
+  averageBits: { title: 'average width', unit: 'bits' },
+  bops: { title: 'bit operations', unit: 'BOPs' },
+  activationBytes: { title: 'peak activation memory', unit: 'B' },
+  totalBytes: { title: 'weights and peak of activations', unit: 'B' },
+  energy: { title: 'energy', unit: 'uJ' },
+  latency: { title: 'latency', unit: 'ms' },
+  area: { title: 'area', unit: 'mm2' },
+  peakArea: { title: 'peak area', unit: 'mm2' },
 };
 
 /** `118.2 kB`, `2.91 uJ`: an amount of a resource with its unit. */
 export function amount(resource: string, value: number, digits = 4): string {
-  if (resource.endsWith('Bytes')) return bytes(value);
-  const unit = UNITS[resource];
-  return unit === undefined ? significant(value, digits) : `${significant(value, digits)} ${unit}`;
+  const unit = Object.hasOwn(RESOURCES, resource) ? RESOURCES[resource].unit : '';
+  if (unit === 'B') return bytes(value);
+  if (unit === 'BOPs') return count(value);
+  return `${significant(value, digits)} ${unit}`.trimEnd();
 }
 
 /** `118.2 kB weightBytes, 2.91 uJ energy` */
