@@ -5,6 +5,7 @@ import {
   type Measurement,
   type Problem,
   type Strategy,
+  type Widths,
   within,
 } from '../allocate/index.ts';
 import { targetText } from '../hardware/index.ts';
@@ -30,8 +31,10 @@ export interface Again {
 
 /** Targets that are suggested at most. */
 const SUGGESTIONS = 3;
-/** Suggestions that the search does not meet give way so many times before they are left out. */
-const ATTEMPTS = 4;
+/** Ceilings that the search does not hold the floor within give way so far before the floor does. */
+const GROWTH = [1, 1.02, 1.05, 1.1, 1.2];
+/** Floors of a suggestion: that of the point, then that of the best found within its ceilings. */
+const FLOORS = 2;
 /** Floors are suggested to so many steps of a point. */
 const STEPS = 100;
 /** A floor written in decimals may lie beside the measurement by a last bit. */
@@ -51,12 +54,17 @@ export async function confirm(
 ): Promise<{ allocation: Allocation; feasible: Feasible[] }> {
   const { verdict, reachable } = allocation;
   if (verdict === 'met') return { allocation, feasible: [] };
-  const least =
-    verdict === 'resource-only' && reachable ? await confirmed(reachable, problem, ask, again) : null;
+  const asked: Asked = async (point, loses, growth = 1) => {
+    const targets = { targets: ceilingsOf(point, problem, growth), ...floorOf(loses, problem, ask) };
+    const next = await again.problemOf(targets);
+    const limits = [...next.ceilings.map(({ limit }) => limit), loosenessOf(targets)];
+    return { ...(await meet(next, again.strategy)), ask: flagsOf(targets), limits };
+  };
+  const least = verdict === 'resource-only' && reachable ? await withFloor(reachable, problem, asked) : null;
   let found: Confirmed[] = least ? [least] : [];
   for (const point of allocation.feasible) {
     if (found.length === SUGGESTIONS) break;
-    const next = await confirmed(point, problem, ask, again);
+    const next = (await withFloor(point, problem, asked)) ?? (await withCeilings(point, asked));
     if (next === null || found.some((known) => asksNoMore(known, next))) continue;
     found = [...found.filter((known) => !asksNoMore(next, known)), next];
   }
@@ -66,6 +74,9 @@ export async function confirm(
     feasible: found.map(({ limits: _, ...suggestion }) => suggestion),
   };
 }
+
+/** Asks for the ceilings of a point, grown, and for the floor that another one holds. */
+type Asked = (point: Point, loses: Point, growth?: number) => Promise<Found & Omit<Confirmed, keyof Point>>;
 
 interface Confirmed extends Feasible {
   /** Of the resources asked for and of the floor: the lower the tighter. */
@@ -77,28 +88,35 @@ function asksNoMore(a: Confirmed, b: Confirmed): boolean {
   return a.limits.every((limit, index) => limit <= b.limits[index]);
 }
 
-async function confirmed(start: Point, problem: Problem, ask: Ask, again: Again): Promise<Confirmed | null> {
-  let [spends, loses]: (Point | undefined)[] = [start, start];
-  for (let attempt = 0; attempt < ATTEMPTS && spends && loses; attempt++) {
-    const targets = { targets: ceilingsOf(spends, problem), ...floorOf(loses, problem, ask) };
-    const next = await again.problemOf(targets);
-    const found = await meet(next, again.strategy);
-    if (found === 'met') {
-      const limits = [...next.ceilings.map(({ limit }) => limit), loosenessOf(targets)];
-      return { ...loses, ask: flagsOf(targets), limits };
-    }
-    // What held the floor takes more where something else does; the others lose more.
-    const held: Point | undefined = holds(problem, loses.measurement) ? found.reachable : undefined;
-    [spends, loses] = held ? [held, held] : [spends, found.best];
+/** Ceilings near those of a point that holds the floor, within which the search holds it; null where there are none. */
+async function withFloor(point: Point, problem: Problem, asked: Asked): Promise<Confirmed | null> {
+  if (!holds(problem, point.measurement)) return null;
+  for (const growth of GROWTH) {
+    const { met, ask, limits } = await asked(point, point, growth);
+    if (met && growth === 1) return { ...point, ask, limits };
+    // What was found may take less than what was asked for.
+    const exact = met && (await asked(met, met));
+    if (exact?.met) return { ...met!, ask: exact.ask, limits: exact.limits };
   }
   return null;
 }
 
-/** The ceilings as they were asked for, as far as the point keeps them; what it costs where it does not. */
-function ceilingsOf({ cost }: Point, { ceilings }: Problem): string[] {
+/** The ceilings of a point, with the floor that the search holds within them. */
+async function withCeilings(point: Point, asked: Asked): Promise<Confirmed | null> {
+  let loses: Point | undefined = point;
+  for (let count = 0; count < FLOORS && loses; count++) {
+    const { met, best, ask, limits } = await asked(point, loses);
+    if (met) return { ...loses, ask, limits };
+    loses = best;
+  }
+  return null;
+}
+
+/** The ceilings as they were asked for, as far as the point keeps them; what it costs, grown, where it does not. */
+function ceilingsOf({ cost }: Point, { ceilings }: Problem, growth: number): string[] {
   return ceilings.map((ceiling) => {
     const { resource, text } = ceiling;
-    return within([ceiling], cost) ? text : (targetText(resource, cost[resource]) ?? text);
+    return within([ceiling], cost) ? text : (targetText(resource, growth * cost[resource]) ?? text);
   });
 }
 
@@ -125,29 +143,34 @@ function flagsOf({ targets = [], maxDrop, minAccuracy, minSqnr }: Targets): stri
 }
 
 /** Ends a search that has nothing left to show. */
-const MET = Symbol('met');
+class Met extends Error {}
 
-/** Whether a search meets its targets; otherwise what it found: the cheapest that holds the floor, the best within the ceilings. */
-async function meet(
-  problem: Problem,
-  strategy: Strategy,
-): Promise<'met' | { reachable: Point | undefined; best: Point | undefined }> {
+interface Found {
+  /** The first plan measured that meets the targets. */
+  met: Point | null;
+  /** Without one, that of the least drop within the ceilings. */
+  best: Point | undefined;
+}
+
+async function meet(problem: Problem, strategy: Strategy): Promise<Found> {
+  let met: Point | null = null;
   let best: Point | undefined;
-  const evaluate = async (widths: Parameters<NonNullable<Problem['evaluate']>>[0]) => {
+  const evaluate = async (widths: Widths) => {
     const measurement = await problem.evaluate!(widths);
-    const cost = problem.cost.cost(widths);
-    if (within(problem.ceilings, cost)) {
-      if (holds(problem, measurement)) throw MET;
-      if (!best || measurement.drop < best.measurement!.drop) best = { cost, measurement };
+    const point = { cost: problem.cost.cost(widths), measurement };
+    if (within(problem.ceilings, point.cost)) {
+      if (!best || measurement.drop < best.measurement!.drop) best = point;
+      if (holds(problem, measurement)) {
+        met = point;
+        throw new Met();
+      }
     }
     return measurement;
   };
   try {
-    const { verdict, reachable } = await strategy({ ...problem, evaluate });
-    if (verdict === 'met') return 'met';
-    return { reachable: verdict === 'resource-only' ? (reachable ?? undefined) : undefined, best };
+    await strategy({ ...problem, evaluate });
   } catch (error) {
-    if (error === MET) return 'met';
-    throw error;
+    if (!(error instanceof Met)) throw error;
   }
+  return { met, best };
 }
