@@ -82,6 +82,11 @@ function layerCost(
     bitPairs: Math.ceil(bits / 2),
     nonZero: q.filter((value) => value !== 0).length / q.length,
     setBits: q.reduce((sum, value) => sum + ones(value & (2 ** bits - 1)), 0) / q.length,
+    extendedBits: q.reduce((sum, value) => sum + ones(value & 255), 0) / q.length,
+    toggles: [0, 1, 2, 3, 4, 5, 6, 7].reduce((sum, bit) => {
+      const share = q.filter((value) => (value >> bit) & 1).length / q.length;
+      return sum + 2 * share * (1 - share);
+    }, 0),
   };
   const per = (terms: Record<string, number>) =>
     Object.entries(terms).reduce((sum, [name, factor]) => sum + factor * features[name], 0);
