@@ -24,3 +24,4 @@ export const defaultStrategy = 'sensitivity';
 
 /** The strategy where nothing but weights is known: the paper's first phase is made for that. */
 export const planStrategy = 'sigma';
+export { holds, within } from './targets.ts';

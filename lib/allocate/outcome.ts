@@ -7,8 +7,8 @@ import { bindingResource, holds, usage, usageOf, within } from './targets.ts';
 
 /** Sizes this close count as equal when the smallest is chosen, and the smaller loss decides. */
 const SIZE_TIE = 0.0025;
-/** Nearest feasible targets that a verdict names. */
-const FEASIBLE = 3;
+/** Nearest points that a verdict names. */
+const FEASIBLE = 5;
 /** Layers that a verdict names. */
 const BINDING_LAYERS = 5;
 
@@ -83,7 +83,8 @@ function choose(search: Search, met: readonly Candidate[]): Candidate {
 
 /**
  * Measured points that would meet targets near those asked for: the one nearest the floor within the ceilings, the one
- * nearest the ceilings above the floor, and the one that misses both by the least in all.
+ * nearest the ceilings above the floor, and those between that miss both by the least in all, none of them worse than
+ * another in both.
  */
 function feasible(search: Search): Allocation['feasible'] {
   const { problem, candidates } = search;
@@ -96,7 +97,10 @@ function feasible(search: Search): Allocation['feasible'] {
   const sorted = [...candidates].sort((a, b) => miss(a) - miss(b));
   const fitting = sorted.filter((candidate) => within(ceilings, candidate.cost));
   const holding = sorted.filter(({ measurement }) => holds(problem, measurement));
-  const points = [smallestBy(fitting, short), smallestBy(holding, over), ...sorted].filter(
+  const front: Candidate[] = [];
+  for (const next of sorted)
+    if (!front.some((known) => over(known) <= over(next) && short(known) <= short(next))) front.push(next);
+  const points = [smallestBy(fitting, short), smallestBy(holding, over), ...front].filter(
     (point) => point !== undefined,
   );
   const nearest = [...new Set(points)].slice(0, FEASIBLE).sort((a, b) => miss(a) - miss(b));

@@ -3,7 +3,7 @@ import { figure } from './figures.ts';
 import { smallestBy } from './outcome.ts';
 import type { Candidate, Plan, Search } from './search.ts';
 import { frontPlans } from './solver.ts';
-import { holds, within } from './targets.ts';
+import { bindingResource, holds, within } from './targets.ts';
 
 /** Points of the front that are measured where its knee is asked for. */
 const KNEE_POINTS = 10;
@@ -29,6 +29,9 @@ const LEAST_TRIES = { bracket: 1, press: 2 } as const;
 const PATIENCE = 16;
 /** Share of the evaluations that ceilings with a floor may spend before the size that the floor asks for is sought. */
 const CEILING_SHARE = 0.7;
+
+/** Where ceilings are below what the smallest widths take: so many times that is tried too. */
+const ABOVE_SMALLEST = [1, 1.1, 1.25];
 
 /** Where plans come from: the optimum, other readings of the same scores, one width for all, a few widths away from the best. */
 export type Source = 'optimum' | 'variants' | 'uniform' | 'near';
@@ -68,14 +71,32 @@ export type Propose = (
 export async function pursue(search: Search, propose: Propose): Promise<void> {
   const { problem, ceilings } = search;
   const unreachable = problem.ceilings.length > ceilings.length;
-  if (unreachable && problem.maxDrop === null)
-    await measure(search, search.smallest, 'smallest', 'no plan keeps the ceilings');
+  if (unreachable && problem.maxDrop === null) await aboveSmallest(search, propose);
+  else if (unreachable) await accurateWithin({ ...search, ceilings: raised(search, 1) }, propose);
   else if (ceilings.length > 0) await accurateWithin(search, propose);
-  else if (problem.maxDrop !== null) await smallestAbove(search, propose);
+  else if (problem.maxDrop !== null) await smallestAbove(search, propose, problem.goal);
   else await alongFront(search);
 }
 
-/** The least loss within the ceilings; where that misses the floor, also the least size that would hold it. */
+/** Where no plan keeps the ceilings: the smallest widths, and what little more than they take would be good for. */
+async function aboveSmallest(search: Search, propose: Propose): Promise<void> {
+  await measure(search, search.smallest, 'smallest', 'no plan keeps the ceilings');
+  for (const factor of ABOVE_SMALLEST) {
+    const next = await propose(raised(search, factor), null, ['optimum']);
+    if (next) await measure(search, next.plan, 'smallest', `${next.reason} within ${figure(factor)} of that`);
+  }
+}
+
+/** The ceilings, none below so many times what the smallest widths take. */
+function raised({ problem, cost, smallest }: Search, factor: number): Ceiling[] {
+  const least = cost(smallest);
+  return problem.ceilings.map((ceiling) => ({
+    ...ceiling,
+    limit: Math.max(ceiling.limit, factor * least[ceiling.resource]),
+  }));
+}
+
+/** The least loss within the ceilings; where that misses the floor, also the least of the tightest that would hold it. */
 async function accurateWithin(search: Search, propose: Propose): Promise<void> {
   const { problem, ceilings } = search;
   const floor = problem.maxDrop !== null;
@@ -94,12 +115,15 @@ async function accurateWithin(search: Search, propose: Propose): Promise<void> {
     if (!problem.evaluate) return;
   }
   if (floor && !search.candidates.some((candidate) => keeps(search, candidate)))
-    await smallestAbove(search, propose);
+    await smallestAbove(
+      search,
+      propose,
+      bindingResource(problem.ceilings, best?.cost ?? search.cost(search.smallest)),
+    );
 }
 
 /** The least of the goal above the floor: a bracket is narrowed, then the smallest that holds is pressed further. */
-async function smallestAbove(search: Search, propose: Propose): Promise<void> {
-  const { goal } = search.problem;
+async function smallestAbove(search: Search, propose: Propose, goal: string): Promise<void> {
   let low: Bound = { cost: search.cost(search.smallest)[goal], loss: null };
   let high: Bound = { cost: search.cost(search.widest)[goal], loss: null };
   for (const candidate of search.candidates) {
@@ -108,18 +132,18 @@ async function smallestAbove(search: Search, propose: Propose): Promise<void> {
   }
   while (search.left() > 1 && high.cost - low.cost > BRACKET * high.cost) {
     const limit = between(low, high, search.problem.maxDrop!);
-    const { held, last } = await attempt(search, propose, limit, 'bracket');
+    const { held, last } = await attempt(search, propose, goal, limit, 'bracket');
     if (held) high = boundOf(search, held, Math.min(limit, held.cost[goal]));
     else low = last ? boundOf(search, last, limit) : { cost: limit, loss: null };
   }
-  if (smallestHeld(search) === undefined) {
+  if (smallestHeld(search, goal) === undefined) {
     await measure(search, search.widest, 'bracket', 'nothing smaller holds the floor');
     return;
   }
   let step: number = STEP.first;
   for (let idle = 0; idle < IDLE_SIZES && search.left() > 0; ) {
-    const limit = smallestHeld(search)!.cost[goal] * (1 - step);
-    const { held } = await attempt(search, propose, limit, 'press');
+    const limit = smallestHeld(search, goal)!.cost[goal] * (1 - step);
+    const { held } = await attempt(search, propose, goal, limit, 'press');
     idle = held ? 0 : idle + 1;
     step = held ? Math.min(STEP.most, step * STEP_CHANGE.held) : step * STEP_CHANGE.missed;
     if (step < STEP.least) step = STEP.first;
@@ -147,18 +171,18 @@ function between(low: Bound, high: Bound, floor: number): number {
   return low.cost * Math.exp(width * Math.min(1 - INSIDE, Math.max(INSIDE, share)));
 }
 
-function smallestHeld(search: Search): Candidate | undefined {
+function smallestHeld(search: Search, goal: string): Candidate | undefined {
   const held = search.candidates.filter(({ measurement }) => holds(search.problem, measurement));
-  return smallestBy(held, ({ cost }) => cost[search.problem.goal]);
+  return smallestBy(held, ({ cost }) => cost[goal]);
 }
 
 /**
  * The plan that differs least in what it costs from what is sought, and loses least: near it something as good should
  * be found.
  */
-function baseAt(search: Search, limit: number): Candidate | null {
-  const near = search.candidates.filter(({ cost }) => cost[search.problem.goal] <= limit * (1 + NEAR));
-  return smallestBy(near, search.loss) ?? smallestHeld(search) ?? null;
+function baseAt(search: Search, goal: string, limit: number): Candidate | null {
+  const near = search.candidates.filter(({ cost }) => cost[goal] <= limit * (1 + NEAR));
+  return smallestBy(near, search.loss) ?? smallestHeld(search, goal) ?? null;
 }
 
 /**
@@ -168,14 +192,14 @@ function baseAt(search: Search, limit: number): Candidate | null {
 async function attempt(
   search: Search,
   propose: Propose,
+  goal: string,
   limit: number,
   phase: keyof typeof LEAST_TRIES,
 ): Promise<{ held: Candidate | null; last: Candidate | null }> {
   const { problem } = search;
   let last: Candidate | null = null;
-  const { goal } = problem;
   const ceilings = [{ resource: goal, limit, text: `${goal}=${limit}` }];
-  const base = baseAt(search, limit);
+  const base = baseAt(search, goal, limit);
   const turns = phase === 'press' ? PRESS_TURNS : BRACKET_TURNS;
   for (let count = 0; count < TRIES && search.left() > 0; count++) {
     const hopeless = last !== null && search.loss(last) > problem.maxDrop!;
@@ -210,5 +234,5 @@ async function measure(search: Search, plan: Plan, phase: string, reason: string
 }
 
 function keeps(search: Search, { cost, measurement }: Candidate): boolean {
-  return within(search.problem.ceilings, cost) && holds(search.problem, measurement);
+  return within(search.ceilings, cost) && holds(search.problem, measurement);
 }

@@ -1,6 +1,5 @@
 import { Command, CommanderError, Option } from 'commander';
 import { SigmaQuantError } from '../errors.ts';
-import { configFlags } from './config.ts';
 import { group, integer, layerWidth, layerWidths, list, names, number, shape } from './flags.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -42,7 +41,8 @@ function execution(command: Command): Command {
     )
     .option('--threads <N>', 'threads; results do not depend on them', integer('threads'))
     .addOption(new Option('--backend <NAME>', 'kernels to use').choices(['native', 'wasm', 'reference']))
-    .option('--config <FILE>', 'JSON file of options; flags win over it')
+    .option('--config <FILE>', 'JSON file of options; flags win over it (default: sigmaquant.config.json)')
+    .option('--no-config', 'read no such file')
     .option('--json', 'print one JSON document on stdout and nothing else');
 }
 
@@ -260,6 +260,11 @@ const ACTIONS: Record<string, () => Promise<Action>> = {
   worker: async () => (await import('./worker.ts')).workerAction,
 };
 
+/** All commands with their options, as published schemas need them. */
+export function commands(): readonly Command[] {
+  return build(() => {}, '').commands;
+}
+
 interface Chosen {
   command: Command;
   model: string;
@@ -284,9 +289,9 @@ function parse(argv: readonly string[], terminal: Terminal, version: string): Ch
 export async function run(argv: readonly string[], terminal: Terminal, version: string): Promise<number> {
   try {
     let chosen = parse(argv, terminal, version);
-    const { config } = chosen.flags;
-    if (typeof config === 'string')
-      chosen = parse([...argv, ...configFlags(config, chosen.command, argv)], terminal, version);
+    const { configFlags } = await import('./config.ts');
+    const configured = configFlags(chosen.command, argv);
+    if (configured.length > 0) chosen = parse([...argv, ...configured], terminal, version);
     const action = await ACTIONS[chosen.command.name()]();
     return await action(chosen.model, chosen.flags, terminal, chosen.other);
   } catch (error) {

@@ -1,7 +1,9 @@
 import type { Allocation, Ceiling, Cost, Measurement, Problem, Widths } from '../allocate/allocate.ts';
 import { type FrontierOptions, type FrontierPoint, frontier, strategies } from '../allocate/index.ts';
 import type { LayerProfile } from '../analysis/analysis.ts';
+import { confirm, type Feasible } from './feasible.ts';
 import { DEFAULTS, type QuantizeOptions } from './options.ts';
+import { widthsKey } from './quantization.ts';
 import { type Costs, goalOf, problemLayers, strategyOf } from './resources.ts';
 import type { AccuracyResult } from './result.ts';
 import type { Scorer } from './scoring.ts';
@@ -17,6 +19,8 @@ export type Ask = Pick<
 /** What came of an ask. */
 export interface Answer {
   allocation: Allocation;
+  /** Where a target is missed: others near it, each of which the same search has met. */
+  feasible: readonly Feasible[];
   ceilings: readonly Ceiling[];
   floor: Floor | null;
   strategy: string;
@@ -39,8 +43,12 @@ export interface Measured {
   costs: Costs;
 }
 
-/** The problem that allocation solves, and the floor as people see it. */
-async function problemOf({ job, profiles, scorer, candidate, costs }: Measured, ask: Ask) {
+/** The problem that allocation solves, and the floor as people see it; `spent` gets every plan that is evaluated. */
+async function problemOf(
+  { job, profiles, scorer, candidate, costs }: Measured,
+  ask: Ask,
+  spent = new Set<string>(),
+) {
   const { work, choices, options } = job;
   const floor = floorOf(ask, scorer);
   const problem: Problem = {
@@ -51,7 +59,10 @@ async function problemOf({ job, profiles, scorer, candidate, costs }: Measured, 
     ceilings: await costs.ceilings(ask.targets),
     maxDrop: floor?.maxDrop ?? null,
     goal: goalOf(ask.minimize, costs.model),
-    evaluate: async (widths) => measurementOf(scorer, await evaluateOn(job, candidate, widths), ask.minSqnr),
+    evaluate: async (widths) => {
+      spent.add(widthsKey(widths));
+      return measurementOf(scorer, await evaluateOn(job, candidate, widths), ask.minSqnr);
+    },
     budget: ask.evaluations ?? DEFAULTS.evaluations,
     buffer: DEFAULTS.buffer,
     seed: options.seed ?? DEFAULTS.seed,
@@ -63,10 +74,20 @@ async function problemOf({ job, profiles, scorer, candidate, costs }: Measured, 
 export async function answer(measured: Measured, ask: Ask): Promise<Answer> {
   const { job } = measured;
   const strategy = strategyOf(ask.strategy);
-  const { problem, floor } = await problemOf(measured, ask);
-  const allocation = await job.clock.time('allocate', () => strategies[strategy](problem));
+  const spent = new Set<string>();
+  const { problem, floor } = await problemOf(measured, ask, spent);
+  const answered = await job.clock.time('allocate', async () => {
+    const chosen = await strategies[strategy](problem);
+    const confirmed = await confirm(chosen, problem, ask, {
+      strategy: strategies[strategy],
+      problemOf: async (other) => (await problemOf(measured, { ...ask, ...other }, spent)).problem,
+    });
+    return confirmed;
+  });
+  const { feasible } = answered;
+  const allocation = { ...answered.allocation, evaluations: spent.size };
   const validation = await validate(measured, allocation.widths);
-  return { allocation, ceilings: problem.ceilings, floor, strategy, validation };
+  return { allocation, feasible, ceilings: problem.ceilings, floor, strategy, validation };
 }
 
 /** Makes the network have these widths, and scores it on validation samples. */

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Allocation, Ceiling, Cost, Measurement } from '../allocate/allocate.ts';
+import type { Allocation, Ceiling, Measurement } from '../allocate/allocate.ts';
 import type { LayerProfile } from '../analysis/analysis.ts';
 import { ALLOCATION_VERSION, type AllocationFile, serializeAllocation } from '../export/allocation.ts';
 import { ortModel } from '../export/ort.ts';
@@ -7,7 +7,7 @@ import { checkReadBack, checkSame } from '../export/read-back.ts';
 import { packedModel } from '../export/sqnt.ts';
 import type { Layer } from '../graph/graph.ts';
 import { toChannelsLast, unsupportedNodes } from '../graph/index.ts';
-import { serializeDevice, targetText } from '../hardware/index.ts';
+import { serializeDevice } from '../hardware/index.ts';
 import { writeModel } from '../onnx/index.ts';
 import type { Quantization } from '../quant/quantizer.ts';
 import { htmlReport } from '../report/html.ts';
@@ -17,6 +17,7 @@ import { readSqnt, writeSqnt } from '../sqnt/index.ts';
 import type { UniformPoint } from './answers.ts';
 import type { Choices } from './choices.ts';
 import { commandOf } from './command.ts';
+import type { Feasible } from './feasible.ts';
 import { writeDirectory } from './files.ts';
 import { layerRows } from './layer-rows.ts';
 import { type OpenedModel, sha256 } from './model.ts';
@@ -60,6 +61,8 @@ export interface Outcome {
   quantization: Quantization;
   floatNodes: readonly string[];
   allocation: Allocation;
+  /** Where a target is missed: what would be met. */
+  feasible: readonly Feasible[];
   floor: Floor | null;
   /** Uniform widths, measured for comparison. */
   uniform: readonly UniformPoint[];
@@ -143,10 +146,10 @@ async function allocationOf(
       cost: finiteCost(allocation.reachable.cost),
       measurement: finiteMeasurement(allocation.reachable.measurement),
     },
-    feasible: allocation.feasible.map(({ cost, measurement }) => ({
+    feasible: outcome.feasible.map(({ cost, measurement, ask }) => ({
       cost: finiteCost(cost),
       measurement: finiteMeasurement(measurement),
-      ask: asksOf(cost, measurement, outcome),
+      ask: [...ask],
     })),
     warnings: warningsOf({ ...outcome, data }),
     cost: finiteCost(allocation.cost),
@@ -176,13 +179,6 @@ async function allocationOf(
       kept: step.kept,
     })),
   };
-}
-
-/** Flags of targets of the kinds asked for that a measured point meets. */
-function asksOf(cost: Cost, measurement: Measurement | null, { ceilings, floor }: Outcome): string[] {
-  const targets = ceilings.flatMap(({ resource }) => targetText(resource, cost[resource]) ?? []);
-  const drop = measurement && floor ? Math.max(0, Math.ceil(measurement.drop * 100) / 100) : null;
-  return [...targets.map((text) => `--target ${text}`), ...(drop === null ? [] : [`--max-drop ${drop}`])];
 }
 
 async function dataOf({

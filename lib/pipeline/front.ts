@@ -130,6 +130,7 @@ async function answerAt(
         kept: point === chosen,
       })),
     },
+    feasible: [],
     ceilings,
     floor: pick.kind === 'drop' ? { text: `max-drop=${pick.points}`, maxDrop: pick.points } : null,
     strategy: 'sensitivity',

@@ -1,11 +1,13 @@
+import type { Allocation } from '../allocate/allocate.ts';
 import type { AllocationFile } from '../export/allocation.ts';
+import type { Costs } from './resources.ts';
 import type { AccuracyResult } from './result.ts';
 import type { Roles, Samples } from './samples.ts';
 import type { Floor } from './search.ts';
 
 /** A float network that does no better than this times chance was most likely fed wrongly. */
 const CHANCE_FACTOR = 1.5;
-/** Unreadable samples that are named. */
+/** Unreadable samples that are named, and layers that a device rounds up. */
 const NAMED = 3;
 
 export interface Judgement {
@@ -14,6 +16,8 @@ export interface Judgement {
   unreadable: readonly string[];
   data: AllocationFile['data'];
   floor: Floor | null;
+  allocation: Allocation;
+  costs: Costs;
   validation: AccuracyResult;
   accuracy: AccuracyResult | null;
   /** Null where outputs are not classes. */
@@ -27,6 +31,7 @@ export function warningsOf(judgement: Judgement): string[] {
     ...chance(judgement),
     ...sharedSamples(judgement),
     ...unreadable(judgement),
+    ...roundedUp(judgement),
   ];
 }
 
@@ -65,4 +70,20 @@ function unreadable({ roles, unreadable: known }: Judgement): string[] {
     const named = `${list.slice(0, NAMED).join(', ')}${list.length > NAMED ? ', ...' : ''}`;
     return [`Left out ${list.length} unreadable samples of ${dataset.name}: ${named}.`];
   });
+}
+
+/** A device that lacks a pair of widths computes with the next one that it has, and its costs are those of that one. */
+function roundedUp({ costs, allocation }: Judgement): string[] {
+  const wider = costs.model.breakdown(allocation.widths).filter(({ pair }) => pair.rounded);
+  if (wider.length === 0) return [];
+  const named = wider
+    .slice(0, NAMED)
+    .map(
+      ({ layer, widths, pair }) =>
+        `${layer} ${widths.weights} x ${widths.activations} as ${pair.weights} x ${pair.activations}`,
+    );
+  const list = `${named.join(', ')}${wider.length > NAMED ? ', ...' : ''}`;
+  return [
+    `${costs.device.name} lacks widths of ${wider.length === 1 ? 'one layer' : `${wider.length} layers`} and computes with the next it has, weights x input: ${list}; costs are those of the wider ones.`,
+  ];
 }
