@@ -117,14 +117,16 @@ const atUniform = rows.filter((row) => !smallest.includes(row));
 const failed = failures.map(({ pair, error }) => `${pair} failed: ${error}`);
 const sections = [
   {
+    rows: smallest,
     title: `Smallest size at a drop of at most ${flags['max-drop']} points`,
     body: [markdownTable(smallest, columns), ...smallestLines(smallest), ...failed],
   },
   {
+    rows: atUniform,
     title: 'Best accuracy at the memory of uniform widths',
     body: [markdownTable(atUniform, columns), ...atUniformLines(atUniform), ...failed],
   },
-];
+].filter((section) => section.rows.length > 0);
 const command = `npm --prefix benchmarks run testbed -- ${process.argv.slice(2).join(' ')}`;
 if (flags.write) for (const { title, body } of sections) writeResults(title, command, body.join('\n\n'));
 console.log(
