@@ -12,7 +12,7 @@ import type { Row, Trial } from './trial.ts';
 
 /**
  * Every pair with every strategy, same samples, recovery and evaluations: the smallest network whose accuracy falls by
- * at most `--max-drop` points, or with `--at-uniform 3,4` the best accuracy at the memory of uniform widths.
+ * at most `--max-drop` points, and the best accuracy at the memory of uniform widths (`--at-uniform 3,4`).
  * `npm --prefix benchmarks run testbed -- --pairs DIR_OR_FILE --json`
  */
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -73,7 +73,7 @@ const { values: flags } = parseArgs({
     only: { type: 'string' },
     strategies: { type: 'string', default: Object.keys(strategies).join(',') },
     'max-drop': { type: 'string', default: '1' },
-    'at-uniform': { type: 'string' },
+    'at-uniform': { type: 'string', default: '3,4' },
     seed: { type: 'string', default: '0' },
     threads: { type: 'string' },
     backend: { type: 'string' },
@@ -85,15 +85,15 @@ const { values: flags } = parseArgs({
   },
 });
 
-const atUniform = flags['at-uniform']?.split(',').map(Number) ?? [];
+const numbers = (text: string) => (text === '' ? [] : text.split(',').map(Number));
 const rows: Row[] = [];
 const failures: Failure[] = [];
 for (const pair of loadPairs(flags.pairs, flags.only)) {
   const found = await runTrial({
     pair,
     strategies: flags.strategies.split(','),
-    maxDrop: atUniform.length > 0 ? null : Number(flags['max-drop']),
-    atUniform,
+    maxDrops: numbers(flags['max-drop']),
+    atUniform: numbers(flags['at-uniform']),
     seed: Number(flags.seed),
     ...(flags.threads !== undefined && { threads: Number(flags.threads) }),
     ...(flags.backend !== undefined && { backend: flags.backend as NonNullable<Trial['backend']> }),
@@ -112,18 +112,24 @@ for (const pair of loadPairs(flags.pairs, flags.only)) {
       `${pair.name}, ${asked}, ${strategy}: ${(weightBytes / 1000).toFixed(1)} kB, drop ${points(drop)}, ${seconds.toFixed(0)} s\n`,
     );
 }
-const body = [
-  markdownTable(rows, columns),
-  ...(atUniform.length > 0 ? atUniformLines(rows) : smallestLines(rows)),
-  ...failures.map(({ pair, error }) => `${pair} failed: ${error}`),
+const smallest = rows.filter(({ asked }) => asked.startsWith('drop'));
+const atUniform = rows.filter((row) => !smallest.includes(row));
+const failed = failures.map(({ pair, error }) => `${pair} failed: ${error}`);
+const sections = [
+  {
+    title: `Smallest size at a drop of at most ${flags['max-drop']} points`,
+    body: [markdownTable(smallest, columns), ...smallestLines(smallest), ...failed],
+  },
+  {
+    title: 'Best accuracy at the memory of uniform widths',
+    body: [markdownTable(atUniform, columns), ...atUniformLines(atUniform), ...failed],
+  },
 ];
-if (flags.write) {
-  const command = `npm --prefix benchmarks run testbed -- ${process.argv.slice(2).join(' ')}`;
-  const title =
-    atUniform.length > 0
-      ? 'Best accuracy at the memory of uniform widths'
-      : `Smallest size at a drop of at most ${flags['max-drop']} points`;
-  writeResults(title, command, body.join('\n\n'));
-}
-console.log(flags.json ? JSON.stringify([...rows, ...failures], null, 2) : body.join('\n\n'));
+const command = `npm --prefix benchmarks run testbed -- ${process.argv.slice(2).join(' ')}`;
+if (flags.write) for (const { title, body } of sections) writeResults(title, command, body.join('\n\n'));
+console.log(
+  flags.json
+    ? JSON.stringify([...rows, ...failures], null, 2)
+    : sections.flatMap(({ title, body }) => [`## ${title}`, ...body]).join('\n\n'),
+);
 process.exitCode = failures.length > 0 ? 1 : 0;

@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { defaultStrategy } from '../lib/allocate/index.ts';
 import type { Ask } from '../lib/pipeline/answers.ts';
 import { type Study, withStudy } from '../lib/pipeline/study.ts';
 import type { Pair } from './pairs.ts';
@@ -7,9 +8,9 @@ import type { Pair } from './pairs.ts';
 export interface Trial {
   pair: Pair;
   strategies: readonly string[];
-  /** Smallest size at this drop... */
-  maxDrop: number | null;
-  /** ...or, where given, the best accuracy at the memory of these uniform widths. */
+  /** Smallest size at these drops, */
+  maxDrops: readonly number[];
+  /** and the best accuracy at the memory of these uniform widths. */
   atUniform: readonly number[];
   seed: number;
   threads?: number;
@@ -67,8 +68,8 @@ export async function run(trial: Trial): Promise<Row[]> {
   return withStudy(options, async (study) => {
     const measuring = (performance.now() - started) / 1000;
     const rows: Row[] = [];
-    for (const { asked, ask } of asksOf(trial, study))
-      for (const strategy of strategies) {
+    for (const { asked, ask, compared } of asksOf(trial, study))
+      for (const strategy of strategies.filter((name) => compared === null || compared.includes(name))) {
         const limited = { ...ask, strategy, ...(evaluations !== undefined && { evaluations }) };
         const row = await answerTo(study, pair.name, asked, limited);
         rows.push({ ...row, measuring });
@@ -77,12 +78,22 @@ export async function run(trial: Trial): Promise<Row[]> {
   });
 }
 
-function asksOf({ maxDrop, atUniform }: Trial, study: Study): { asked: string; ask: Ask }[] {
-  if (atUniform.length === 0) return [{ asked: `drop<=${maxDrop}`, ask: { maxDrop: maxDrop! } }];
-  return atUniform.map((bits) => ({
-    asked: `size of ${bits} bits`,
-    ask: { targets: [`size=${uniformBytes(study, bits)}B`] },
-  }));
+interface Asked {
+  asked: string;
+  ask: Ask;
+  /** Strategies that are compared; null for all. */
+  compared: readonly string[] | null;
+}
+
+function asksOf({ maxDrops, atUniform }: Trial, study: Study): Asked[] {
+  return [
+    ...maxDrops.map((maxDrop) => ({ asked: `drop<=${maxDrop}`, ask: { maxDrop }, compared: null })),
+    ...atUniform.map((bits) => ({
+      asked: `size of ${bits} bits`,
+      ask: { targets: [`size=${uniformBytes(study, bits)}B`] },
+      compared: [defaultStrategy, 'uniform'],
+    })),
+  ];
 }
 
 /** Bytes of all layers at this width, or at the nearest that they offer. */

@@ -10,6 +10,7 @@ export type ErrorCode =
   | 'BACKEND_UNAVAILABLE'
   | 'OUT_OF_MEMORY'
   | 'OUTPUT_EXISTS'
+  | 'QUEUE_UNAVAILABLE'
   | 'BUSY'
   | 'INTERNAL';
 

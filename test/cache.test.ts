@@ -90,7 +90,7 @@ describe('cache', () => {
   it('serves other targets, floors and strategies', async () => {
     const cache = newCache();
     await quantize({ ...base, cache });
-    const other: QuantizeOptions = { ...base, targets: ['size=30%'], strategy: 'uniform', opset: 13 };
+    const other: QuantizeOptions = { ...base, targets: ['size=30%'], strategy: 'hessian', opset: 13 };
     const result = await quantize({ ...other, cache });
     assert.equal(result.cached.profile, PROFILE_SAMPLES);
     assert.ok(result.cached.integers > 0);

@@ -13,6 +13,8 @@ const BRACKET = 0.015;
 const INSIDE = 0.15;
 /** Losses are compared by their logarithm; percentage points below which they are all the same. */
 const LEAST_LOSS = 0.05;
+/** Plans that cost at most so much more than what is sought are near it. */
+const NEAR = 0.06;
 /** The step below the smallest size that holds, as a share of it: where it starts, its most and its least. */
 const STEP = { first: 0.02, most: 0.04, least: 0.001 } as const;
 /** The step after a plan that held, and after one size where none did. */
@@ -24,15 +26,18 @@ const TRIES = 4;
 /** Plans tried at one size in any case. */
 const LEAST_TRIES = { bracket: 1, press: 2 } as const;
 /** Measurements in a row that did not help before refinement within ceilings ends. */
-const PATIENCE = 8;
+const PATIENCE = 16;
 /** Share of the evaluations that ceilings with a floor may spend before the size that the floor asks for is sought. */
 const CEILING_SHARE = 0.7;
 
 /** Where ceilings are below what the smallest widths take: so many times that is tried too. */
 const ABOVE_SMALLEST = [1, 1.1, 1.25];
 
-/** Where plans come from: the optimum, other readings of the same scores, a few widths away from the best. */
-export type Source = 'optimum' | 'variants' | 'near';
+/** Where plans come from: the optimum, other readings of the same scores, one width for all, a few widths away from the best. */
+export type Source = 'optimum' | 'variants' | 'uniform' | 'near';
+/** Within ceilings: the second plan is the uniform one, which a search should at least match. */
+const FIRST: readonly Source[] = ['optimum', 'variants', 'near'];
+const NEXT: readonly Source[] = ['uniform', 'optimum', 'variants', 'near'];
 /** Sources of the tries at one size, each with those that stand in for it. */
 const BRACKET_TURNS: readonly (readonly Source[])[] = [
   ['optimum', 'near'],
@@ -84,10 +89,10 @@ async function aboveSmallest(search: Search, propose: Propose): Promise<void> {
 
 /** The ceilings, none below so many times what the smallest widths take. */
 function raised({ problem, cost, smallest }: Search, factor: number): Ceiling[] {
-  const least = cost(smallest);
+  const minimum = cost(smallest);
   return problem.ceilings.map((ceiling) => ({
     ...ceiling,
-    limit: Math.max(ceiling.limit, factor * least[ceiling.resource]),
+    limit: Math.max(ceiling.limit, factor * minimum[ceiling.resource]),
   }));
 }
 
@@ -99,7 +104,7 @@ async function accurateWithin(search: Search, propose: Propose): Promise<void> {
   let best: Candidate | null = null;
   let idle = 0;
   while (search.left() > reserve && idle < PATIENCE) {
-    const next = await propose(ceilings, best, ['optimum', 'variants', 'near']);
+    const next = await propose(ceilings, best, best === null ? FIRST : NEXT);
     if (next === null) break;
     const candidate = await search.measure(next.plan);
     if (candidate === null) break;
@@ -196,6 +201,15 @@ function smallestHeld(search: Search, aim: Aim): Candidate | undefined {
 }
 
 /**
+ * The plan that differs least in what it costs from what is sought, and loses least: near it something as good should
+ * be found.
+ */
+function baseAt(search: Search, aim: Aim, limit: number): Candidate | null {
+  const near = search.candidates.filter(({ cost }) => aim.of(cost) <= limit * (1 + NEAR));
+  return smallestBy(near, search.loss) ?? smallestHeld(search, aim) ?? null;
+}
+
+/**
  * Measures plans of at most `limit` until one holds the floor or none can be expected to; also the last one
  * measured. Optima take turns with plans near the smallest that holds: what differs little from it is likely to hold.
  */
@@ -209,7 +223,7 @@ async function attempt(
   const { problem } = search;
   let last: Candidate | null = null;
   const ceilings = aim.ceilings(limit);
-  const base = smallestHeld(search, aim) ?? null;
+  const base = baseAt(search, aim, limit);
   const turns = phase === 'press' ? PRESS_TURNS : BRACKET_TURNS;
   for (let count = 0; count < TRIES && search.left() > 0; count++) {
     const hopeless = last !== null && search.loss(last) > problem.maxDrop!;

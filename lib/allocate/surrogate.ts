@@ -24,21 +24,8 @@ export function corrected(
   candidates: readonly Candidate[],
   interest: number,
 ): Scores {
-  const rows = candidates.filter(
-    ({ measurement, score }) =>
-      measurement && Number.isFinite(measurement.divergence) && measurement.divergence > 0 && score > 0,
-  );
-  if (rows.length < LEAST_EVALUATIONS) return scores;
-  const measured = rows.map(({ measurement }) => measurement!.divergence);
-  const variance = measured.map(
-    (divergence) => NOISE ** 2 * (1 + Math.log(divergence / Math.max(interest, Number.MIN_VALUE)) ** 2),
-  );
-  const { base, gain } = line(
-    rows.map(({ score }) => score),
-    measured,
-    variance,
-  );
-  if (!(gain > 0)) return scores;
+  const { rows, measured, variance, base, gain } = fitted(candidates, interest);
+  if (rows.length < LEAST_EVALUATIONS || !(gain > 0)) return scores;
 
   const widths = [...new Set(dials.flatMap(({ of, bits }) => bits.map((width) => widthKey(of, width))))];
   const features = rows.map(({ plan }, row) => {
@@ -78,6 +65,32 @@ export function corrected(
 
 function widthKey(of: Dial['of'], bits: number): string {
   return `${of} ${bits}`;
+}
+
+/**
+ * How far measured divergences stray from the line over the scores: mean squared relative residual, those near `interest`
+ * weighing most. 0 before enough was measured.
+ */
+export function strayOf(candidates: readonly Candidate[], interest: number): number {
+  const { rows, measured, variance, base, gain } = fitted(candidates, interest);
+  if (rows.length < LEAST_EVALUATIONS) return 0;
+  const residuals = rows.map(({ score }, row) => (measured[row] - base - gain * score) / measured[row]);
+  const weight = variance.reduce((sum, own) => sum + 1 / own, 0);
+  return residuals.reduce((sum, residual, row) => sum + residual ** 2 / variance[row], 0) / weight;
+}
+
+/** Candidates that teach, what they measured with its relative variance, and the line over their scores. */
+function fitted(candidates: readonly Candidate[], interest: number) {
+  const rows = candidates.filter(
+    ({ measurement, score }) =>
+      measurement && Number.isFinite(measurement.divergence) && measurement.divergence > 0 && score > 0,
+  );
+  const measured = rows.map(({ measurement }) => measurement!.divergence);
+  const variance = measured.map(
+    (divergence) => NOISE ** 2 * (1 + Math.log(divergence / Math.max(interest, Number.MIN_VALUE)) ** 2),
+  );
+  const scores = rows.map(({ score }) => score);
+  return { rows, measured, variance, ...line(scores, measured, variance) };
 }
 
 /** measured = base + gain * score by least relative squares, neither negative. */

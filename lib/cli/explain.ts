@@ -1,6 +1,7 @@
 import { SigmaQuantError } from '../errors.ts';
 import { readAllocation } from '../pipeline/allocation-file.ts';
-import { changeText, type Explanation, explanation } from '../report/explain.ts';
+import { changeText } from '../report/amounts.ts';
+import { type Explanation, explanation } from '../report/explain.ts';
 import { signed, significant } from '../report/numbers.ts';
 import { columns, textTable } from '../report/table.ts';
 import { type Action, EXIT_CODES } from './program.ts';

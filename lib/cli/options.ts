@@ -65,10 +65,10 @@ export function ranOn({
 }
 
 /** A flag that a command cannot do without. */
-export function required(flags: Flags, key: string): string {
+export function required(flags: Flags, key: string, what = 'a path'): string {
   const value = flags[key];
   if (typeof value === 'string') return value;
-  throw new SigmaQuantError('INVALID_ARGUMENT', `Expected a path for --${key} but received none.`);
+  throw new SigmaQuantError('INVALID_ARGUMENT', `Expected ${what} for --${key} but received none.`);
 }
 
 /** Leaves out what was not given, so that defaults stay in one place. */

@@ -180,6 +180,22 @@ function devicesCommand(command: Command): Command {
     .option('--json', 'print one JSON document on stdout and nothing else');
 }
 
+function sweepCommand(command: Command): Command {
+  return quantizeCommand(command)
+    .description('Accuracy of a model against a resource; of a plan (.json), every model and budget')
+    .option('--resource <NAME>', 'what accuracy is traded against: size (default), bits, bops, energy, ...')
+    .option('--points <N>', 'budgets at which widths are sought (default: 12)', integer('points'))
+    .option('--pick <HOW>', 'write the artefacts of one point: knee, budget=120kB or drop=1')
+    .option('--queue <URL>', 'hand the cells of a plan to workers: redis://host:port');
+}
+
+function workerCommand(command: Command): Command {
+  return command
+    .description('Run cells of sweeps that others hand to a queue, until interrupted')
+    .option('--queue <URL>', 'redis://host:port (required)')
+    .option('--threads <N>', 'threads; results do not depend on them', integer('threads'));
+}
+
 function build(run: (chosen: Chosen) => void, version: string): Command {
   const program = new Command('sigmaquant')
     .description('Mixed-precision quantization of ONNX networks: every layer its own width, 2 to 8 bits')
@@ -226,6 +242,8 @@ function build(run: (chosen: Chosen) => void, version: string): Command {
   add('debug', debugCommand);
   add('bench', benchCommand);
   add('devices', devicesCommand);
+  add('sweep', sweepCommand);
+  add('worker', workerCommand);
   return program;
 }
 
@@ -238,6 +256,8 @@ const ACTIONS: Record<string, () => Promise<Action>> = {
   debug: async () => (await import('./debug.ts')).debugAction,
   bench: async () => (await import('./bench.ts')).benchAction,
   devices: async () => (await import('./devices.ts')).devicesAction,
+  sweep: async () => (await import('./sweep.ts')).sweepAction,
+  worker: async () => (await import('./worker.ts')).workerAction,
 };
 
 /** All commands with their options, as published schemas need them. */
@@ -334,7 +354,7 @@ function argumentSentence(error: CommanderError): string {
     case 'commander.unknownOption':
       return `Expected a known option but received ${quoted}${suggestion}.`;
     case 'commander.unknownCommand':
-      return `Expected quantize, plan, inspect, evaluate, explain, debug, bench or devices but received ${quoted}${suggestion}.`;
+      return `Expected quantize, plan, inspect, evaluate, explain, debug, bench, devices, sweep or worker but received ${quoted}${suggestion}.`;
     case 'commander.missingArgument':
       return `Expected an argument for ${quoted} but received none.`;
     case 'commander.optionMissingArgument':
@@ -346,7 +366,7 @@ function argumentSentence(error: CommanderError): string {
         ? 'Expected only flags but received an argument (--model names a network).'
         : `Expected ${text.includes("'debug'") ? 'two models' : 'one model'} but received more arguments (quote values that contain spaces).`;
     case 'commander.help':
-      return 'Expected a command (quantize, plan, inspect, evaluate, explain, debug, bench or devices) but received none; --help explains them.';
+      return 'Expected a command (quantize, plan, inspect, evaluate, explain, debug, bench, devices, sweep or worker) but received none; --help explains them.';
     default: {
       const sentence = text.replaceAll('\n', ' ');
       return sentence.endsWith('.') ? sentence : `${sentence}.`;

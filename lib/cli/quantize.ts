@@ -2,11 +2,15 @@ import { modelName } from '../pipeline/files.ts';
 import type { QuantizeOptions } from '../pipeline/options.ts';
 import { quantize } from '../pipeline/quantize.ts';
 import type { AccuracyResult, QuantizeResult, Reused } from '../pipeline/result.ts';
+import { amount, amounts } from '../report/amounts.ts';
 import { accuracyCells, layerTable } from '../report/layers.ts';
 import { bytes, duration, percent, plural, signed, significant } from '../report/numbers.ts';
 import { columns, textTable } from '../report/table.ts';
 import { defined, preprocessingOption, ranOn, required, searchOptions } from './options.ts';
 import { type Action, EXIT_CODES, type Flags } from './program.ts';
+
+/** Sums of costs may pass a limit by their last bits. */
+const TOLERANCE = 1e-9;
 
 /** `sigmaquant quantize` */
 export const quantizeAction: Action = async (model, flags, terminal) => {
@@ -30,7 +34,7 @@ function outputFlags(model: string, flags: Flags): Pick<QuantizeOptions, 'out' |
   return { out, ...(cache === false ? {} : { cache }) };
 }
 
-function quantizeFlags(flags: Flags): Partial<QuantizeOptions> {
+export function quantizeFlags(flags: Flags): Partial<QuantizeOptions> {
   const keys = [
     'validation',
     'evaluate',
@@ -50,13 +54,23 @@ function quantizeFlags(flags: Flags): Partial<QuantizeOptions> {
   return defined({ ...given, preprocessing: preprocessingOption(flags) }) as Partial<QuantizeOptions>;
 }
 
+/** What came of each ceiling: `target   energy=-30%:int8: 2.91 of at most 3.05`. */
+function targetLines({
+  targets,
+  cost,
+  device,
+}: Pick<QuantizeResult, 'targets' | 'cost' | 'device'>): string[] {
+  const lines = targets.map(
+    ({ text: asked, resource, limit }) =>
+      `target   ${asked}: ${amount(resource, cost[resource])} of at most ${amount(resource, limit)}${cost[resource] > limit * (1 + TOLERANCE) ? ', missed' : ''}`,
+  );
+  return targets.length > 0 ? [`device   ${device}`, ...lines] : [];
+}
+
 /** The least that the missed ceilings could be, or the best accuracy within them. */
 function reachableText({ reachable }: Pick<QuantizeResult, 'reachable'>): string {
   const { cost, measurement } = reachable!;
-  const costs = Object.entries(cost).map(([name, value]) =>
-    name.endsWith('Bytes') ? `${bytes(value)} ${name}` : `${significant(value, 4)} ${name}`,
-  );
-  return [...costs, ...(measurement ? [`a drop of ${signed(measurement.drop)} points`] : [])].join(', ');
+  return [amounts(cost), ...(measurement ? [`a drop of ${signed(measurement.drop)} points`] : [])].join(', ');
 }
 
 function text(result: Omit<QuantizeResult, 'artefacts'>): string {
@@ -75,6 +89,7 @@ function text(result: Omit<QuantizeResult, 'artefacts'>): string {
     }),
     [
       `weights  ${bytes(result.weightBytes)} of ${bytes(result.floatBytes)} (${percent((100 * result.weightBytes) / result.floatBytes, 1)}), ${significant(result.averageBits)} bits on average`,
+      ...targetLines(result),
       `verdict  ${result.verdict}`,
       ...result.warnings.map((warning) => `note     ${warning}`),
       ...result.binding.slice(0, 5).map(({ layer, reason }) => `binding  ${layer}: ${reason}`),

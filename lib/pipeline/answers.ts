@@ -72,23 +72,34 @@ async function problemOf(
 
 /** Decides widths; the candidate has them afterwards. */
 export async function answer(measured: Measured, ask: Ask): Promise<Answer> {
-  const { job, scorer, candidate } = measured;
+  const { job } = measured;
   const strategy = strategyOf(ask.strategy);
   const spent = new Set<string>();
   const { problem, floor } = await problemOf(measured, ask, spent);
-  const answered = await job.clock.time('allocate', async () => {
-    const chosen = await strategies[strategy](problem);
-    const confirmed = await confirm(chosen, problem, ask, {
+  const { allocation, feasible } = await job.clock.time('allocate', async () =>
+    confirm(await strategies[strategy](problem), problem, ask, {
       strategy: strategies[strategy],
       problemOf: async (other) => (await problemOf(measured, { ...ask, ...other }, spent)).problem,
-    });
-    await candidate.become(chosen.widths, job.work.signal);
-    return confirmed;
-  });
-  const { feasible } = answered;
-  const allocation = { ...answered.allocation, evaluations: spent.size };
-  const validation = accuracyOf(scorer, await evaluateOn(job, candidate, allocation.widths));
-  return { allocation, feasible, ceilings: problem.ceilings, floor, strategy, validation };
+    }),
+  );
+  const validation = await validate(measured, allocation.widths);
+  return {
+    allocation: { ...allocation, evaluations: spent.size },
+    feasible,
+    ceilings: problem.ceilings,
+    floor,
+    strategy,
+    validation,
+  };
+}
+
+/** Makes the network have these widths, and scores it on validation samples. */
+export async function validate(
+  { job, scorer, candidate }: Measured,
+  widths: Widths,
+): Promise<AccuracyResult> {
+  await job.clock.time('allocate', () => candidate.become(widths, job.work.signal));
+  return accuracyOf(scorer, await evaluateOn(job, candidate, widths));
 }
 
 /** One width for all weights, inputs as wide as they may be. */

@@ -89,7 +89,7 @@ export async function makeArtefacts(outcome: Outcome): Promise<Artefacts> {
   const reported = {
     ...outcome,
     allocation,
-    command: commandOf(options),
+    command: options.command ?? commandOf(options),
     fileBytes: bytes.length,
     sqntBytes: sqnt?.length ?? null,
     widths: outcome.allocation.widths,
@@ -200,7 +200,8 @@ function finite(value: number): number {
   return Number.isFinite(value) ? value : Math.sign(value || 1) * LARGEST;
 }
 
-function finiteCost(cost: Readonly<Record<string, number>>): Record<string, number> {
+/** Costs that JSON can say. */
+export function finiteCost(cost: Readonly<Record<string, number>>): Record<string, number> {
   return Object.fromEntries(Object.entries(cost).map(([name, value]) => [name, finite(value)]));
 }
 
@@ -227,23 +228,32 @@ export function outputFiles(directory: string, packed: boolean): OutputFiles {
   };
 }
 
+/** Name -> content. */
+export function artefactFiles({
+  model,
+  sqnt,
+  allocation,
+  table,
+  report,
+  page,
+}: Artefacts): Record<string, string | Uint8Array> {
+  return {
+    [NAMES.model]: model,
+    ...(sqnt ? { [NAMES.sqnt]: sqnt } : {}),
+    [NAMES.allocation]: serializeAllocation(allocation),
+    [NAMES.table]: table,
+    [NAMES.report]: report,
+    [NAMES.page]: page,
+  };
+}
+
 /** All files or none. Throws OUTPUT_EXISTS, INVALID_ARGUMENT where the path cannot be written. */
 export async function writeArtefacts(
   directory: string,
-  { model, sqnt, allocation, table, report, page }: Artefacts,
+  artefacts: Artefacts,
   force: boolean,
   signal?: AbortSignal,
 ): Promise<void> {
-  await writeDirectory(
-    directory,
-    {
-      [NAMES.model]: model,
-      ...(sqnt ? { [NAMES.sqnt]: sqnt } : {}),
-      [NAMES.allocation]: serializeAllocation(allocation),
-      [NAMES.table]: table,
-      [NAMES.report]: report,
-      [NAMES.page]: page,
-    },
-    { names: OUTPUT_NAMES, force, ...(signal ? { signal } : {}) },
-  );
+  const options = { names: OUTPUT_NAMES, force, ...(signal ? { signal } : {}) };
+  await writeDirectory(directory, artefactFiles(artefacts), options);
 }

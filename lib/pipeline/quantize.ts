@@ -1,3 +1,4 @@
+import type { Answer } from './answers.ts';
 import { makeArtefacts, OUTPUT_NAMES, outputFiles, writeArtefacts } from './artefacts.ts';
 import { refuseExisting } from './files.ts';
 import { checkOptions, type QuantizeOptions } from './options.ts';
@@ -17,28 +18,35 @@ import { type Study, withStudy } from './study.ts';
 export async function quantize(options: QuantizeOptions): Promise<QuantizeResult> {
   checkOptions(options);
   options.signal?.throwIfAborted();
-  const { out, force = false, signal } = options;
+  const { out, force = false } = options;
   if (out !== undefined) await refuseExisting(out, force, OUTPUT_NAMES);
-  return withStudy(options, async (study) => {
-    const answer = await study.ask(options);
-    const uniform = await study.uniform(options);
-    await study.candidate.become(answer.allocation.widths, signal);
-    const artefacts = await makeArtefacts({
-      ...study,
-      ...answer,
-      uniform,
-      options: { ...options, strategy: answer.strategy },
-      accuracy: await study.judge(),
-      floatBytes: floatBytesOf([...study.layers, ...study.floatLayers]),
-      calibrationSamples: study.ranges.samples,
-      unreadable: study.cache.unreadable,
-      quantization: study.candidate.quantization,
-      floatNodes: study.candidate.executor.floatNodes,
-      classes: classesOf(study.graph.outputs),
-    });
-    if (out !== undefined) await writeArtefacts(out, artefacts, force, signal);
-    return summarize(study, artefacts, out);
+  return withStudy(options, async (study) => finish(study, await study.ask(options), options));
+}
+
+/** Judges an answer, which nothing changes any more, and makes and writes what comes of it. */
+export async function finish(
+  study: Study,
+  answer: Answer,
+  options: QuantizeOptions,
+): Promise<QuantizeResult> {
+  const { out, force = false, signal } = options;
+  const uniform = await study.uniform(options);
+  await study.candidate.become(answer.allocation.widths, signal);
+  const artefacts = await makeArtefacts({
+    ...study,
+    ...answer,
+    uniform,
+    options: { ...options, strategy: answer.strategy },
+    accuracy: await study.judge(),
+    floatBytes: floatBytesOf([...study.layers, ...study.floatLayers]),
+    calibrationSamples: study.ranges.samples,
+    unreadable: study.cache.unreadable,
+    quantization: study.candidate.quantization,
+    floatNodes: study.candidate.executor.floatNodes,
+    classes: classesOf(study.graph.outputs),
   });
+  if (out !== undefined) await writeArtefacts(out, artefacts, force, signal);
+  return summarize(study, artefacts, out);
 }
 
 function summarize(
@@ -66,6 +74,9 @@ function summarize(
     accuracy: allocation.accuracy,
     validation: allocation.validation!,
     verdict: allocation.verdict,
+    device: allocation.device.name,
+    targets: allocation.targets,
+    cost: allocation.cost,
     warnings: allocation.warnings,
     binding: allocation.binding,
     reachable: allocation.reachable,

@@ -85,6 +85,12 @@ export interface QuantizeSummary {
   accuracy: AccuracyResult | null;
   validation: AccuracyResult;
   verdict: Verdict;
+  /** Whose costs are meant. */
+  device: string;
+  /** Ceilings in the unit of their resource, as allocation.json and `devices` name them. */
+  targets: AllocationFile['targets'];
+  /** Every resource that the device has figures for. */
+  cost: AllocationFile['cost'];
   /** Sentences on what a careful reader should know: a floor that the judged samples miss, unreadable images, ... */
   warnings: string[];
   binding: AllocationFile['binding'];

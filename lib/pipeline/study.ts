@@ -10,10 +10,11 @@ import { createKernels } from '../kernels/index.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import { createRecovery } from '../recovery/index.ts';
 import type { Recovery } from '../recovery/recovery.ts';
-import { type Answer, type Ask, answer, front, type UniformPoint, uniform } from './answers.ts';
+import { type Answer, type Ask, answer, front, type UniformPoint, uniform, validate } from './answers.ts';
 import { openCache, type StudyCache } from './cache.ts';
 import { type Choices, choicesOf } from './choices.ts';
 import { type Clock, createClock } from './clock.ts';
+import { equalized } from './equalization.ts';
 import { loadMetric, type MetricFunction } from './metric.ts';
 import { type Executable, openExecutable, requireLayers } from './model.ts';
 import { DEFAULTS, type QuantizeOptions } from './options.ts';
@@ -68,6 +69,10 @@ export interface Study extends Job {
   uniform(ask: Ask): Promise<UniformPoint[]>;
   /** Float and quantized network side by side on samples that nothing has looked at yet; null without such samples. */
   judge(): Promise<AccuracyResult | null>;
+  /** Makes the network have these widths, and scores it on validation samples. */
+  validate(widths: Widths): Promise<AccuracyResult>;
+  /** What scores are. */
+  metricName: string;
   seconds(): Seconds;
 }
 
@@ -94,36 +99,32 @@ async function prepare(options: QuantizeOptions, opened: Executable, clock: Cloc
   requireLayers(model.name, model.layers);
   const input = sampleInput(model.graph);
   const allLayers = layersOf(graph);
-  const layers = quantizable(graph, allLayers);
-  requireLayers(model.name, layers);
-  const choices = choicesOf(graph, layers, options);
+  const offered = quantizable(graph, allLayers);
+  requireLayers(model.name, offered);
+  const choices = choicesOf(graph, offered, options);
   const device = await deviceOf(options.device);
-  const floatLayers = allLayers.filter((layer) => !layers.includes(layer));
-  await costsOn(device, graph, layers, floatLayers, () => null).ceilings(options.targets);
+  const rest = allLayers.filter((layer) => !offered.includes(layer));
+  await costsOn(device, graph, offered, rest, () => null).ceilings(options.targets);
   const metric = options.metric === undefined ? null : await loadMetric(options.metric);
   const roles = await assignRoles(options, input);
-  const kernels = await createKernels({
-    backend: options.backend,
-    isa: options.isa,
-    threads: options.threads,
-  });
+  const { backend, isa, threads, signal, onProgress } = options;
+  const kernels = await createKernels({ backend, isa, threads });
   const macs = model.layers.reduce((sum, layer) => sum + layer.macs, 0);
-  const { signal, onProgress } = options;
-  return {
-    ...opened,
-    options,
-    work: { ...(signal ? { signal } : {}), ...(onProgress ? { onProgress } : {}) },
-    clock,
-    kernels,
-    input,
-    layers,
-    floatLayers,
-    device,
-    choices,
-    roles,
-    metric,
-    batch: batchSize(macs, input),
-  };
+  const work = { ...(signal ? { signal } : {}), ...(onProgress ? { onProgress } : {}) };
+  const batch = batchSize(macs, input);
+  try {
+    const samples = options.samples ?? DEFAULTS.samples;
+    const data = roles.calibration.dataset;
+    const ready = await equalized(opened, { options, kernels, data, samples, batch, work });
+    const isOffered = ({ name }: Layer) => choices.layers.some((layer) => layer.name === name);
+    const layers = layersOf(ready.graph).filter(isOffered);
+    const floatLayers = layersOf(ready.graph).filter((layer) => !isOffered(layer));
+    const opening = { options, work, clock, kernels, input, batch };
+    return { ...ready, ...opening, layers, floatLayers, device, choices, roles, metric };
+  } catch (error) {
+    kernels.dispose();
+    throw error;
+  }
 }
 
 async function study(job: Job): Promise<Study> {
@@ -158,6 +159,7 @@ async function study(job: Job): Promise<Study> {
   const digits = job.device.array ? await digitsFrom(recovery, choices, signal) : () => null;
   const costs = costsOn(job.device, graph, layers, floatLayers, digits);
   const measured = { job, profiles, scorer, candidate, costs };
+  const judging = once(async () => job.roles.judged && scorerFor(job, float, job.roles.judged));
   return {
     ...job,
     float,
@@ -169,7 +171,9 @@ async function study(job: Job): Promise<Study> {
     ask: (ask) => answer(measured, ask),
     front: (ask, frontOptions) => front(measured, ask, frontOptions),
     uniform: (ask) => uniform(measured, ask),
-    judge: () => clock.time('evaluate', () => judge(job, float, candidate)),
+    judge: () => clock.time('evaluate', async () => judge(job, await judging(), candidate)),
+    validate: (widths) => validate(measured, widths),
+    metricName: scorer.metric,
     seconds: () => clock.seconds(),
   };
 }
@@ -281,9 +285,6 @@ function widest({ layers }: Choices): Widths {
 }
 
 /** Float and quantized network side by side on samples that nothing has looked at yet. */
-async function judge(job: Job, float: Evaluator, candidate: Candidate): Promise<AccuracyResult | null> {
-  const { judged } = job.roles;
-  if (!judged) return null;
-  const scorer = await scorerFor(job, float, judged);
-  return accuracyOf(scorer, await scorer.score(candidate.executor, job.work));
+async function judge(job: Job, scorer: Scorer | null, candidate: Candidate): Promise<AccuracyResult | null> {
+  return scorer && accuracyOf(scorer, await scorer.score(candidate.executor, job.work));
 }

@@ -1,4 +1,5 @@
 import type { AllocationFile } from '../export/allocation.ts';
+import { changeText } from './amounts.ts';
 import { bytes, percent, signed, significant } from './numbers.ts';
 
 type LayerRow = AllocationFile['layers'][number];
@@ -113,11 +114,4 @@ function sentenceOf({ of, bits, divergence, points, change }: OfferedWidth): str
       : `it alone would make the outputs diverge by ${significant(divergence)} nats${points === null ? '' : ` (about ${signed(points)} points)`}`;
   const costs = Object.entries(change).map(([name, value]) => `${name} ${changeText(name, value)}`);
   return `With ${of === 'weights' ? 'weights' : 'an input'} of ${bits} bits ${loss}; ${costs.join(', ') || 'costs stay the same'}.`;
-}
-
-/** `+1.2 kB`, `-3.4`. */
-export function changeText(resource: string, value: number): string {
-  const sign = value < 0 ? '-' : '+';
-  const amount = Math.abs(value);
-  return `${sign}${resource.endsWith('Bytes') ? bytes(amount) : significant(amount)}`;
 }

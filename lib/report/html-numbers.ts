@@ -1,3 +1,4 @@
+import { RESOURCES } from './amounts.ts';
 import { bytes, significant, whole } from './numbers.ts';
 
 /** Where nothing is known, or no number is. */
@@ -20,15 +21,6 @@ const PREFIXES: readonly (readonly [factor: number, prefix: string])[] = [
 ];
 /** Units that take a prefix; uJ, ms and mm² have one. */
 const BARE = new Set(['J', 's', 'W', 'Hz', 'BOPs', 'MACs', 'cycles', '']);
-/** Names of resources, and their units, that need no device. */
-const RESOURCES: Readonly<Record<string, { title: string; unit: string }>> = {
-  weightBytes: { title: 'weight memory', unit: 'B' },
-  averageBits: { title: 'average width', unit: 'bits' },
-  bops: { title: 'bit operations', unit: 'BOPs' },
-  activationBytes: { title: 'peak activation memory', unit: 'B' },
-  memoryBytes: { title: 'memory', unit: 'B' },
-};
-
 export function resourceOf(name: string): { title: string; unit: string } {
   return Object.hasOwn(RESOURCES, name) ? RESOURCES[name] : { title: name, unit: '' };
 }

@@ -32,7 +32,7 @@ export function verdictSection({ allocation }: HtmlReportInput): Section {
     body: html`<p class="verdict ${tone}"><span aria-hidden="true">${mark}</span> <strong>${verdict}</strong>: ${VERDICTS[verdict]}</p>
 ${askedTable(allocation)}
 <p>${judgedSentence(allocation)}</p>
-${warnings.map((warning) => html`<p class="note">Note: ${warning}</p>\n`)}${reachable(allocation)}${binding(allocation)}`,
+${warnings.map((warning) => html`<p class="note">Note: ${warning}</p>\n`)}${reachable(allocation)}${feasible(allocation)}${binding(allocation)}`,
   };
 }
 
@@ -99,6 +99,14 @@ function reachable({ reachable: closest }: AllocationFile): Markup {
   });
   if (closest.measurement) parts.push(`a drop of ${shown(closest.measurement.drop, signed)} on validation`);
   return html`<p>Closest reachable: ${parts.join(', ')}.</p>\n`;
+}
+
+function feasible({ feasible: points }: AllocationFile): Markup {
+  const asks = points.filter(({ ask }) => ask.length > 0);
+  if (asks.length === 0) return nothing;
+  return html`<p>Targets nearby that were met when measured, nearest first:</p>
+<ul>${asks.map(({ ask }) => html`<li>${code(ask.join(' '))}</li>\n`)}</ul>
+`;
 }
 
 function binding({ binding: layers }: AllocationFile): Markup {

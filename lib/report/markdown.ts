@@ -1,4 +1,5 @@
 import type { AllocationFile } from '../export/allocation.ts';
+import { amounts } from './amounts.ts';
 import { accuracyCells } from './layers.ts';
 import { bytes, count, percent, plural, signed, significant, whole } from './numbers.ts';
 import { columns, markdownTable } from './table.ts';
@@ -66,7 +67,7 @@ function verdict(allocation: AllocationFile): string {
   for (const warning of allocation.warnings) lines.push(`**Note:** ${warning}`);
   if (allocation.reachable)
     lines.push(
-      `Closest reachable: ${costText(allocation.reachable.cost)}${
+      `Closest reachable: ${amounts(allocation.reachable.cost)}${
         allocation.reachable.measurement
           ? `, a drop of ${signed(allocation.reachable.measurement.drop)} points`
           : ''
@@ -87,14 +88,6 @@ function verdict(allocation: AllocationFile): string {
         .join('\n'),
     );
   return lines.join('\n\n');
-}
-
-function costText(cost: Readonly<Record<string, number>>): string {
-  return Object.entries(cost)
-    .map(([name, value]) =>
-      name.endsWith('Bytes') ? `${bytes(value)} ${name}` : `${significant(value, 4)} ${name}`,
-    )
-    .join(', ');
 }
 
 function size({ allocation, fileBytes, sqntBytes }: ReportInput): string {
