@@ -89,7 +89,8 @@ function choose(search: Search, met: readonly Candidate[]): Candidate {
 function feasible(search: Search): Allocation['feasible'] {
   const { problem, candidates } = search;
   const { ceilings, maxDrop } = problem;
-  const over = ({ cost }: Candidate) => Math.max(0, usage(ceilings, cost) - 1);
+  const over = ({ cost }: Candidate) =>
+    ceilings.reduce((sum, ceiling) => sum + Math.max(0, usageOf(ceiling, cost) - 1), 0);
   const short = ({ measurement }: Candidate) =>
     maxDrop === null || measurement === null ? 0 : Math.max(0, measurement.drop - maxDrop);
   const miss = (candidate: Candidate) =>
@@ -161,6 +162,7 @@ function costlyLayers(search: Search): Allocation['binding'] {
         reason: `takes ${figure(share)} of ${figure(cost[resource])} ${resource} at ${widths.weights} bits${pinned}; ${missed.text} is passed by ${figure((over - 1) * 100)} %`,
       };
     })
+    .filter(({ share }) => share > 0)
     .sort((a, b) => b.share - a.share)
     .slice(0, BINDING_LAYERS)
     .map(({ layer, reason }) => ({ layer, reason }));

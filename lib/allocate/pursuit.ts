@@ -1,9 +1,9 @@
-import type { Ceiling } from './allocate.ts';
+import type { Ceiling, Cost } from './allocate.ts';
 import { figure } from './figures.ts';
 import { smallestBy } from './outcome.ts';
 import type { Candidate, Plan, Search } from './search.ts';
 import { frontPlans } from './solver.ts';
-import { bindingResource, holds, within } from './targets.ts';
+import { holds, usage, within } from './targets.ts';
 
 /** Points of the front that are measured where its knee is asked for. */
 const KNEE_POINTS = 10;
@@ -74,7 +74,7 @@ export async function pursue(search: Search, propose: Propose): Promise<void> {
   if (unreachable && problem.maxDrop === null) await aboveSmallest(search, propose);
   else if (unreachable) await accurateWithin({ ...search, ceilings: raised(search, 1) }, propose);
   else if (ceilings.length > 0) await accurateWithin(search, propose);
-  else if (problem.maxDrop !== null) await smallestAbove(search, propose, problem.goal);
+  else if (problem.maxDrop !== null) await smallestAbove(search, propose, least(problem.goal));
   else await alongFront(search);
 }
 
@@ -89,10 +89,10 @@ async function aboveSmallest(search: Search, propose: Propose): Promise<void> {
 
 /** The ceilings, none below so many times what the smallest widths take. */
 function raised({ problem, cost, smallest }: Search, factor: number): Ceiling[] {
-  const least = cost(smallest);
+  const minimum = cost(smallest);
   return problem.ceilings.map((ceiling) => ({
     ...ceiling,
-    limit: Math.max(ceiling.limit, factor * least[ceiling.resource]),
+    limit: Math.max(ceiling.limit, factor * minimum[ceiling.resource]),
   }));
 }
 
@@ -115,35 +115,59 @@ async function accurateWithin(search: Search, propose: Propose): Promise<void> {
     if (!problem.evaluate) return;
   }
   if (floor && !search.candidates.some((candidate) => keeps(search, candidate)))
-    await smallestAbove(
-      search,
-      propose,
-      bindingResource(problem.ceilings, best?.cost ?? search.cost(search.smallest)),
-    );
+    await smallestAbove(search, propose, aimOf(ceilings));
 }
 
-/** The least of the goal above the floor: a bracket is narrowed, then the smallest that holds is pressed further. */
-async function smallestAbove(search: Search, propose: Propose, goal: string): Promise<void> {
-  let low: Bound = { cost: search.cost(search.smallest)[goal], loss: null };
-  let high: Bound = { cost: search.cost(search.widest)[goal], loss: null };
+/** What is to be as little as the floor allows. */
+interface Aim {
+  of(cost: Cost): number;
+  /** What keeps it at most so much. */
+  ceilings(limit: number): Ceiling[];
+  text(limit: number): string;
+}
+
+/** As little as can be of one resource. */
+function least(resource: string): Aim {
+  const text = (limit: number) => `${figure(limit)} ${resource}`;
+  return {
+    of: (cost) => cost[resource],
+    ceilings: (limit) => [{ resource, limit, text: `${resource}=${limit}` }],
+    text,
+  };
+}
+
+/** Ceilings passed by as little as can be, all by the same share. */
+function aimOf(ceilings: readonly Ceiling[]): Aim {
+  if (ceilings.length === 1) return least(ceilings[0].resource);
+  return {
+    of: (cost) => usage(ceilings, cost),
+    ceilings: (share) => ceilings.map((ceiling) => ({ ...ceiling, limit: share * ceiling.limit })),
+    text: (share) => `${figure(100 * share)} % of the ceilings`,
+  };
+}
+
+/** The least of the aim above the floor: a bracket is narrowed, then the smallest that holds is pressed further. */
+async function smallestAbove(search: Search, propose: Propose, aim: Aim): Promise<void> {
+  let low: Bound = { cost: aim.of(search.cost(search.smallest)), loss: null };
+  let high: Bound = { cost: aim.of(search.cost(search.widest)), loss: null };
   for (const candidate of search.candidates) {
-    const bound = boundOf(search, candidate, candidate.cost[goal]);
+    const bound = boundOf(search, candidate, aim.of(candidate.cost));
     if (!holds(search.problem, candidate.measurement) && bound.cost > low.cost) low = bound;
   }
   while (search.left() > 1 && high.cost - low.cost > BRACKET * high.cost) {
     const limit = between(low, high, search.problem.maxDrop!);
-    const { held, last } = await attempt(search, propose, goal, limit, 'bracket');
-    if (held) high = boundOf(search, held, Math.min(limit, held.cost[goal]));
+    const { held, last } = await attempt(search, propose, aim, limit, 'bracket');
+    if (held) high = boundOf(search, held, Math.min(limit, aim.of(held.cost)));
     else low = last ? boundOf(search, last, limit) : { cost: limit, loss: null };
   }
-  if (smallestHeld(search, goal) === undefined) {
+  if (smallestHeld(search, aim) === undefined) {
     await measure(search, search.widest, 'bracket', 'nothing smaller holds the floor');
     return;
   }
   let step: number = STEP.first;
   for (let idle = 0; idle < IDLE_SIZES && search.left() > 0; ) {
-    const limit = smallestHeld(search, goal)!.cost[goal] * (1 - step);
-    const { held } = await attempt(search, propose, goal, limit, 'press');
+    const limit = aim.of(smallestHeld(search, aim)!.cost) * (1 - step);
+    const { held } = await attempt(search, propose, aim, limit, 'press');
     idle = held ? 0 : idle + 1;
     step = held ? Math.min(STEP.most, step * STEP_CHANGE.held) : step * STEP_CHANGE.missed;
     if (step < STEP.least) step = STEP.first;
@@ -171,18 +195,18 @@ function between(low: Bound, high: Bound, floor: number): number {
   return low.cost * Math.exp(width * Math.min(1 - INSIDE, Math.max(INSIDE, share)));
 }
 
-function smallestHeld(search: Search, goal: string): Candidate | undefined {
+function smallestHeld(search: Search, aim: Aim): Candidate | undefined {
   const held = search.candidates.filter(({ measurement }) => holds(search.problem, measurement));
-  return smallestBy(held, ({ cost }) => cost[goal]);
+  return smallestBy(held, ({ cost }) => aim.of(cost));
 }
 
 /**
  * The plan that differs least in what it costs from what is sought, and loses least: near it something as good should
  * be found.
  */
-function baseAt(search: Search, goal: string, limit: number): Candidate | null {
-  const near = search.candidates.filter(({ cost }) => cost[goal] <= limit * (1 + NEAR));
-  return smallestBy(near, search.loss) ?? smallestHeld(search, goal) ?? null;
+function baseAt(search: Search, aim: Aim, limit: number): Candidate | null {
+  const near = search.candidates.filter(({ cost }) => aim.of(cost) <= limit * (1 + NEAR));
+  return smallestBy(near, search.loss) ?? smallestHeld(search, aim) ?? null;
 }
 
 /**
@@ -192,14 +216,14 @@ function baseAt(search: Search, goal: string, limit: number): Candidate | null {
 async function attempt(
   search: Search,
   propose: Propose,
-  goal: string,
+  aim: Aim,
   limit: number,
   phase: keyof typeof LEAST_TRIES,
 ): Promise<{ held: Candidate | null; last: Candidate | null }> {
   const { problem } = search;
   let last: Candidate | null = null;
-  const ceilings = [{ resource: goal, limit, text: `${goal}=${limit}` }];
-  const base = baseAt(search, goal, limit);
+  const ceilings = aim.ceilings(limit);
+  const base = baseAt(search, aim, limit);
   const turns = phase === 'press' ? PRESS_TURNS : BRACKET_TURNS;
   for (let count = 0; count < TRIES && search.left() > 0; count++) {
     const hopeless = last !== null && search.loss(last) > problem.maxDrop!;
@@ -209,7 +233,7 @@ async function attempt(
     if (!candidate) break;
     last = candidate;
     const held = holds(problem, candidate.measurement);
-    search.note(phase, base?.plan ?? null, candidate, `${next.reason} within ${figure(limit)} ${goal}`, held);
+    search.note(phase, base?.plan ?? null, candidate, `${next.reason} within ${aim.text(limit)}`, held);
     if (held) return { held: candidate, last };
   }
   return { held: null, last };

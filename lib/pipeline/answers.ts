@@ -76,18 +76,21 @@ export async function answer(measured: Measured, ask: Ask): Promise<Answer> {
   const strategy = strategyOf(ask.strategy);
   const spent = new Set<string>();
   const { problem, floor } = await problemOf(measured, ask, spent);
-  const answered = await job.clock.time('allocate', async () => {
-    const chosen = await strategies[strategy](problem);
-    const confirmed = await confirm(chosen, problem, ask, {
+  const { allocation, feasible } = await job.clock.time('allocate', async () =>
+    confirm(await strategies[strategy](problem), problem, ask, {
       strategy: strategies[strategy],
       problemOf: async (other) => (await problemOf(measured, { ...ask, ...other }, spent)).problem,
-    });
-    return confirmed;
-  });
-  const { feasible } = answered;
-  const allocation = { ...answered.allocation, evaluations: spent.size };
+    }),
+  );
   const validation = await validate(measured, allocation.widths);
-  return { allocation, feasible, ceilings: problem.ceilings, floor, strategy, validation };
+  return {
+    allocation: { ...allocation, evaluations: spent.size },
+    feasible,
+    ceilings: problem.ceilings,
+    floor,
+    strategy,
+    validation,
+  };
 }
 
 /** Makes the network have these widths, and scores it on validation samples. */
