@@ -22,6 +22,8 @@ export interface HandLayer {
 export interface HandCost {
   energy: number;
   area: number;
+  /** The same with layers weighted by the passes of the array that they take, not by MACs. */
+  areaByTime: number;
   peakArea: number;
   latency: number;
 }
@@ -36,15 +38,17 @@ const SUM_BITS = 64;
 export function costByHand(device: Device, layers: readonly HandLayer[]): HandCost {
   const own = layers.map((layer) => ({ macs: layer.q.length * layer.pixels, ...layerByHand(device, layer) }));
   const macs = own.reduce((sum, layer) => sum + layer.macs, 0);
+  const rounds = own.reduce((sum, layer) => sum + layer.rounds, 0);
   return {
     energy: own.reduce((sum, { energy }) => sum + energy, 0),
     area: own.reduce((sum, layer) => sum + (layer.area * layer.macs) / macs, 0),
+    areaByTime: own.reduce((sum, layer) => sum + (layer.area * layer.rounds) / rounds, 0),
     peakArea: Math.max(...own.map(({ area }) => area)),
     latency: own.reduce((sum, { latency }) => sum + latency, 0),
   };
 }
 
-function layerByHand({ array, pairs, memories }: Device, layer: HandLayer): Omit<HandCost, 'peakArea'> {
+function layerByHand({ array, pairs, memories }: Device, layer: HandLayer) {
   const { q, bits, operator, outChannels, groups, pixels, inputs } = layer;
   const { cycles, energy, area } = pairs.find(
     (pair) =>
@@ -94,6 +98,7 @@ function layerByHand({ array, pairs, memories }: Device, layer: HandLayer): Omit
     energy: femtojoules / 1e9 + picojoules / 1e6,
     area: (area!.value * elements * perMac) / 1e6,
     latency: seconds * 1e3,
+    rounds,
   };
 }
 

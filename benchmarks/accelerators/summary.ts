@@ -1,5 +1,5 @@
 import { type Column, markdownTable } from '../results.ts';
-import type { Contest, Row } from './trial.ts';
+import type { Row } from './trial.ts';
 
 /** What the trials say in sum: tables per objective, and the verdict of each device over all pairs. */
 
@@ -11,13 +11,13 @@ const DISCOUNT = 0.15;
 type Ratio = (row: Row) => number;
 
 const ENERGY: Ratio = ({ full }) => full.own.energy / full.int8.energy;
+const ENERGY_WITHOUT: Ratio = ({ withoutGlobalBuffer: { own, int8 } }) => own.energy / int8.energy;
+const ENERGY_DISCOUNTED: Ratio = ({ full: { own, int8 } }) =>
+  own.energy / (int8.energy - DISCOUNT * int8.compute);
 const AREA: Ratio = ({ full }) => full.own.area / full.int8.area;
+const AREA_BY_TIME: Ratio = ({ full }) => full.own.areaByTime / full.int8.areaByTime;
 const PEAK_AREA: Ratio = ({ full }) => full.own.peakArea / full.int8.peakArea;
 const LATENCY: Ratio = ({ full }) => full.own.latency / full.int8.latency;
-
-function discounted({ own, int8 }: Contest): number {
-  return own.energy / (int8.energy - DISCOUNT * int8.compute);
-}
 
 /** `-20.6 %` */
 export function change(ratio: number): string {
@@ -53,24 +53,22 @@ const ENERGY_COLUMNS: readonly Column<Row>[] = [
     right: true,
     text: ({ full: { own } }) => `${((100 * own.compute) / own.energy).toFixed(0)} %`,
   },
-  ratioColumn('to INT8', ENERGY),
-  ratioColumn('to INT8, our weights', ({ full }) => full.own.energy / full.int8Narrow.energy),
-  ratioColumn('to gated INT8', ({ full }) => full.own.energy / full.gated.energy),
-  ratioColumn('to gated INT8, our weights', ({ full }) => full.own.energy / full.gatedNarrow.energy),
-  ratioColumn(
-    'to INT8, no 1 MiB level',
-    ({ withoutGlobalBuffer: { own, int8 } }) => own.energy / int8.energy,
-  ),
+  ratioColumn('against INT8', ENERGY),
+  ratioColumn('against INT8, our weights', ({ full }) => full.own.energy / full.int8Narrow.energy),
+  ratioColumn('against gated INT8', ({ full }) => full.own.energy / full.gated.energy),
+  ratioColumn('against gated INT8, our weights', ({ full }) => full.own.energy / full.gatedNarrow.energy),
+  ratioColumn('against INT8, no 1 MiB level', ENERGY_WITHOUT),
 ];
 
 const AREA_COLUMNS: readonly Column<Row>[] = [
   ...WHO,
   { title: 'bits per MAC', right: true, text: ({ macBits }) => macBits.toFixed(2) },
   { title: 'area, mm2', right: true, text: ({ full }) => full.own.area.toFixed(3) },
-  ratioColumn('to INT8', AREA),
-  ratioColumn('to gated INT8', ({ full }) => full.own.area / full.gated.area),
+  ratioColumn('against INT8', AREA),
+  ratioColumn('against gated INT8', ({ full }) => full.own.area / full.gated.area),
+  ratioColumn('against INT8, by time', AREA_BY_TIME),
   { title: 'peak area, mm2', right: true, text: ({ full }) => full.own.peakArea.toFixed(3) },
-  ratioColumn('peak to INT8', PEAK_AREA),
+  ratioColumn('peak against INT8', PEAK_AREA),
   { title: 'latency, ms', right: true, text: ({ full }) => full.own.latency.toPrecision(3) },
   { title: 'times INT8', right: true, text: (row) => LATENCY(row).toFixed(2) },
 ];
@@ -83,47 +81,91 @@ export function summary(rows: readonly Row[]): string[] {
       `### Least ${objective}`,
       'Energy of an inference, memories included:',
       markdownTable(own, ENERGY_COLUMNS),
-      'Area of the elements at equal throughput, on average and where most is needed, and latency of an array of as many elements:',
+      'Area of the elements at equal throughput, on average over MACs, over the passes of the array, and where most is needed; and the latency of an array of as many elements:',
       markdownTable(own, AREA_COLUMNS),
-      verdictLines(own).join('\n'),
+      'Over all pairs:',
+      markdownTable(standings(own), STANDING_COLUMNS),
     ];
   });
 }
 
-/** Per device over all pairs: how it stands at each bar. */
-export function verdictLines(rows: readonly Row[]): string[] {
-  return [...new Set(rows.map(({ device }) => device))].map((device) => {
-    const own = rows.filter((row) => row.device === device);
-    const narrow = own.filter(({ macBits }) => macBits <= BARS.bits);
-    return `- \`${device}\`: ${[
-      `energy ${barText(own, ENERGY, BARS.energy)}`,
-      `without the 1 MiB level ${barText(own, ({ withoutGlobalBuffer: w }) => w.own.energy / w.int8.energy, BARS.energy)}`,
-      `with ${100 * DISCOUNT} % off what INT8's elements spend ${barText(own, ({ full }) => discounted(full), BARS.energy)}`,
-      `to gated INT8 with our weights ${range(own, ({ full }) => full.own.energy / full.gatedNarrow.energy)}`,
-      `to plain INT8 with our weights ${range(own, ({ full }) => full.own.energy / full.int8Narrow.energy)}`,
-      narrow.length === 0
-        ? `no pair at ${BARS.bits} bits per MAC or less`
-        : `area at ${BARS.bits} bits per MAC or less ${barText(narrow, AREA, BARS.area)}`,
-      ...(narrow.length === 0
-        ? []
-        : [
-            `with ${100 * DISCOUNT} % off INT8's ${barText(narrow, (row) => AREA(row) / (1 - DISCOUNT), BARS.area)}`,
-          ]),
-      `area on all pairs ${range(own, AREA)}`,
-      `peak area ${range(own, PEAK_AREA)}`,
-      `latency ${Math.min(...own.map(LATENCY)).toFixed(2)} to ${Math.max(...own.map(LATENCY)).toFixed(2)} times INT8's`,
-    ].join('; ')}.`;
-  });
+/** How a device stands over several pairs: ratios from the best to the worst, and where a bar is missed. */
+export interface Standing {
+  device: string;
+  measure: string;
+  best: number;
+  worst: number;
+  pairs: number;
+  /** Null for what is stated and not judged. */
+  bar: number | null;
+  missed: readonly { pair: string; ratio: number }[];
 }
 
-/** `-45.0 % to -25.1 %, holds on 6 of 6` */
-function barText(rows: readonly Row[], ratio: Ratio, bar: number): string {
-  const missed = rows.filter((row) => !(ratio(row) <= bar));
-  const named = missed.map((row) => `${row.pair} ${change(ratio(row))}`).join(', ');
-  return `${range(rows, ratio)}, ${change(bar)} holds on ${rows.length - missed.length} of ${rows.length}${named && ` (not ${named})`}`;
+const MEASURES: readonly { measure: string; ratio: Ratio; bar?: number; narrow?: boolean }[] = [
+  { measure: 'energy against INT8', ratio: ENERGY, bar: BARS.energy },
+  { measure: 'energy against INT8, no 1 MiB level', ratio: ENERGY_WITHOUT, bar: BARS.energy },
+  {
+    measure: `energy against INT8 whose elements spend ${100 * DISCOUNT} % less`,
+    ratio: ENERGY_DISCOUNTED,
+    bar: BARS.energy,
+  },
+  {
+    measure: 'energy against INT8, our weights',
+    ratio: ({ full }) => full.own.energy / full.int8Narrow.energy,
+  },
+  { measure: 'energy against gated INT8', ratio: ({ full }) => full.own.energy / full.gated.energy },
+  {
+    measure: 'energy against gated INT8, our weights',
+    ratio: ({ full }) => full.own.energy / full.gatedNarrow.energy,
+  },
+  { measure: 'area against INT8', ratio: AREA, bar: BARS.area, narrow: true },
+  { measure: 'area against INT8, by time', ratio: AREA_BY_TIME, bar: BARS.area, narrow: true },
+  {
+    measure: `area against INT8 that is ${100 * DISCOUNT} % smaller`,
+    ratio: (row) => AREA(row) / (1 - DISCOUNT),
+    bar: BARS.area,
+    narrow: true,
+  },
+  { measure: 'area against INT8, all pairs', ratio: AREA },
+  { measure: 'peak area against INT8', ratio: PEAK_AREA },
+  { measure: 'latency against INT8', ratio: LATENCY },
+];
+
+/** Every device at every measure; areas are judged on the pairs of `BARS.bits` bits per MAC or less. */
+export function standings(rows: readonly Row[]): Standing[] {
+  return [...new Set(rows.map(({ device }) => device))].flatMap((device) =>
+    MEASURES.flatMap(({ measure, ratio, bar = null, narrow = false }): Standing[] => {
+      const own = rows.filter((row) => row.device === device && !(narrow && row.macBits > BARS.bits));
+      if (own.length === 0) return [];
+      const ratios = own.map((row) => ({ pair: row.pair, ratio: ratio(row) }));
+      const sorted = ratios.map(({ ratio: value }) => value).sort((a, b) => a - b);
+      return [
+        {
+          device,
+          measure: narrow ? `${measure}, at most ${BARS.bits} bits per MAC` : measure,
+          best: sorted[0],
+          worst: sorted.at(-1)!,
+          pairs: own.length,
+          bar,
+          missed: bar === null ? [] : ratios.filter(({ ratio: value }) => !(value <= bar)),
+        },
+      ];
+    }),
+  );
 }
 
-function range(rows: readonly Row[], ratio: Ratio): string {
-  const ratios = rows.map(ratio);
-  return `${change(Math.min(...ratios))} to ${change(Math.max(...ratios))}`;
-}
+const STANDING_COLUMNS: readonly Column<Standing>[] = [
+  { title: 'device', text: ({ device }) => device },
+  { title: 'measure', text: ({ measure }) => measure },
+  { title: 'best pair', right: true, text: ({ best }) => change(best) },
+  { title: 'worst pair', right: true, text: ({ worst }) => change(worst) },
+  { title: 'bar', right: true, text: ({ bar }) => (bar === null ? '' : change(bar)) },
+  {
+    title: 'holds on',
+    text: ({ bar, pairs, missed }) => (bar === null ? '' : `${pairs - missed.length} of ${pairs}`),
+  },
+  {
+    title: 'not on',
+    text: ({ missed }) => missed.map(({ pair, ratio }) => `${pair} ${change(ratio)}`).join(', '),
+  },
+];

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Widths } from '../../lib/allocate/allocate.ts';
 import { inferTypes, sizeOf } from '../../lib/graph/index.ts';
-import type { Device } from '../../lib/hardware/index.ts';
+import type { Device, LayerBreakdown } from '../../lib/hardware/index.ts';
 import { loadDevice } from '../../lib/pipeline/devices.ts';
 import type { AccuracyResult } from '../../lib/pipeline/result.ts';
 import { type Study, withStudy } from '../../lib/pipeline/study.ts';
@@ -160,14 +160,25 @@ interface Place {
 function figuresOf({ study, device, widths, layers, lanes }: Place): Figures & { error: number } {
   const model = study.costs.on(device);
   const { energy, area, peakArea, latency } = model.cost(widths);
+  const lines = model.breakdown(widths);
+  const areaByTime = area * timeOverMacs(lines);
   const hand = costByHand(device, layers);
   const error = Math.max(
-    ...Object.entries({ energy, area, peakArea, latency }).map(([name, value]) =>
+    ...Object.entries({ energy, area, areaByTime, peakArea, latency }).map(([name, value]) =>
       Math.abs(hand[name as keyof HandCost] / value - 1),
     ),
   );
-  const compute = model.breakdown(widths).reduce((sum, layer) => sum + layer.energy!.compute, 0);
-  return { energy, compute, area: lanes * area, peakArea: lanes * peakArea, latency, error };
+  const compute = lines.reduce((sum, layer) => sum + layer.energy!.compute, 0);
+  const areas = { area: lanes * area, areaByTime: lanes * areaByTime, peakArea: lanes * peakArea };
+  return { energy, compute, ...areas, latency, error };
+}
+
+/** Mean cycles per MAC with layers weighted by the passes that they take, over the mean by MACs. */
+function timeOverMacs(lines: readonly LayerBreakdown[]): number {
+  const mean = (weight: (line: LayerBreakdown) => number) =>
+    lines.reduce((sum, line) => sum + weight(line) * line.cyclesPerMac!, 0) /
+    lines.reduce((sum, line) => sum + weight(line), 0);
+  return mean(({ macs, utilisation }) => macs / utilisation!) / mean(({ macs }) => macs);
 }
 
 function contestOf([own, int8, int8Narrow, gated, gatedNarrow]: readonly (Figures & {
