@@ -20,7 +20,7 @@ const PEAK_AREA: Ratio = ({ full }) => full.own.peakArea / full.int8.peakArea;
 const LATENCY: Ratio = ({ full }) => full.own.latency / full.int8.latency;
 
 /** `-20.6 %` */
-export function change(ratio: number): string {
+function change(ratio: number): string {
   const percent = 100 * (ratio - 1);
   return `${percent > 0 ? '+' : ''}${percent.toFixed(1)} %`;
 }
