@@ -88,7 +88,7 @@ async function onDevice(
   judged: Map<string, AccuracyResult | null>,
 ): Promise<Row[]> {
   const device = await loadDevice(name);
-  const [baseline, gated] = await Promise.all([loadDevice(device.baseline!), loadDevice(GATED)]);
+  const rivals = { int8: await loadDevice(device.baseline!), gated: await loadDevice(GATED) };
   const options = {
     ...{ model: pair.model, calibration: pair.calibration, evaluate: pair.evaluate, seed, cache },
     preprocessing: pair.preprocessing,
@@ -96,15 +96,14 @@ async function onDevice(
     ...(pair.validation !== undefined && { validation: pair.validation }),
   };
   return withStudy(options, async (study) => {
-    const judge = async (widths: Widths) => {
+    /** Drop on judged samples, each allocation once; the candidate has its integers afterwards. */
+    const become = async (widths: Widths) => {
       const key = JSON.stringify([...widths]);
       await study.candidate.become(widths);
       if (!judged.has(key)) judged.set(key, await study.judge());
-      return judged.get(key)!;
+      return { accuracy: judged.get(key)!, network: { widths, layers: handLayers(study) } };
     };
-    const widest = uniform(study, 8);
-    const int8 = await judge(widest);
-    const int8Layers = handLayers(study);
+    const int8 = await become(uniform(study, 8));
     const rows: Row[] = [];
     for (const objective of objectives) {
       const started = performance.now();
@@ -113,34 +112,19 @@ async function onDevice(
         ...(evaluations !== undefined && { evaluations }),
       });
       const seconds = (performance.now() - started) / 1000;
-      const { widths } = allocation;
-      const accuracy = await judge(widths);
-      const places = [
-        { device, widths, layers: handLayers(study) },
-        { device: baseline, widths: widest, layers: int8Layers },
-        { device: baseline, widths, layers: handLayers(study) },
-        { device: gated, widths: widest, layers: int8Layers },
-        { device: gated, widths, layers: handLayers(study) },
-      ].map((place) => ({ ...place, study, lanes: elements(device) / elements(place.device) }));
-      const full = places.map(figuresOf);
-      const without = places.map((place) => figuresOf({ ...place, device: withoutLevel(place.device) }));
+      const { verdict, widths, cost } = allocation;
+      const ours = await become(widths);
       rows.push({
-        pair: pair.name,
-        device: name,
-        objective,
-        verdict: allocation.verdict,
+        ...{ pair: pair.name, device: name, objective, verdict, seconds },
         evaluations: allocation.evaluations,
-        seconds,
-        averageBits: allocation.cost['averageBits'],
+        averageBits: cost['averageBits'],
         macBits: macBits(study, widths),
-        weightBytes: allocation.cost['weightBytes'],
+        weightBytes: cost['weightBytes'],
         validationDrop: validation.drop,
-        drop: accuracy?.drop ?? null,
-        interval: accuracy?.interval ?? null,
-        int8Drop: int8?.drop ?? null,
-        full: contestOf(full),
-        withoutGlobalBuffer: contestOf(without),
-        handError: Math.max(...[...full, ...without].map(({ error }) => error)),
+        drop: ours.accuracy?.drop ?? null,
+        interval: ours.accuracy?.interval ?? null,
+        int8Drop: int8.accuracy?.drop ?? null,
+        ...contests(study, device, rivals, ours.network, int8.network),
         widths: Object.fromEntries([...widths].map(([layer, { weights }]) => [layer, weights])),
       });
     }
@@ -148,11 +132,38 @@ async function onDevice(
   });
 }
 
-interface Place {
-  study: Study;
-  device: Device;
+/** A network at widths, with the integers that it has there. */
+interface Allocated {
   widths: Widths;
   layers: readonly HandLayer[];
+}
+
+function contests(
+  study: Study,
+  device: Device,
+  { int8, gated }: { int8: Device; gated: Device },
+  ours: Allocated,
+  wide: Allocated,
+): Pick<Row, 'full' | 'withoutGlobalBuffer' | 'handError'> {
+  const places = [
+    { device, ...ours },
+    { device: int8, ...wide },
+    { device: int8, ...ours },
+    { device: gated, ...wide },
+    { device: gated, ...ours },
+  ].map((place) => ({ ...place, study, lanes: elements(device) / elements(place.device) }));
+  const full = places.map(figuresOf);
+  const without = places.map((place) => figuresOf({ ...place, device: withoutLevel(place.device) }));
+  return {
+    full: contestOf(full),
+    withoutGlobalBuffer: contestOf(without),
+    handError: Math.max(...[...full, ...without].map(({ error }) => error)),
+  };
+}
+
+interface Place extends Allocated {
+  study: Study;
+  device: Device;
   /** Areas are given for so many times the elements. */
   lanes: number;
 }
@@ -181,9 +192,8 @@ function timeOverMacs(lines: readonly LayerBreakdown[]): number {
   return mean(({ macs, utilisation }) => macs / utilisation!) / mean(({ macs }) => macs);
 }
 
-function contestOf([own, int8, int8Narrow, gated, gatedNarrow]: readonly (Figures & {
-  error: number;
-})[]): Contest {
+function contestOf(figures: readonly (Figures & { error: number })[]): Contest {
+  const [own, int8, int8Narrow, gated, gatedNarrow] = figures.map(({ error, ...rest }) => rest);
   return { own, int8, int8Narrow, gated, gatedNarrow };
 }
 
