@@ -1,10 +1,6 @@
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { defaultStrategy, strategies } from '../lib/allocate/index.ts';
+import { type Failure, runInOwnProcess } from './own-process.ts';
 import { loadPairs } from './pairs.ts';
 import { type Column, markdownTable, writeResults } from './results.ts';
 import { atUniformLines, smallestLines } from './testbed-summary.ts';
@@ -15,13 +11,6 @@ import type { Row, Trial } from './trial.ts';
  * at most `--max-drop` points, and the best accuracy at the memory of uniform widths (`--at-uniform 3,4`).
  * `npm --prefix benchmarks run testbed -- --pairs DIR_OR_FILE --json`
  */
-const here = fileURLToPath(new URL('.', import.meta.url));
-
-interface Failure {
-  pair: string;
-  error: string;
-}
-
 const columns: Column<Row>[] = [
   { title: 'pair', text: (row) => row.pair },
   { title: 'asked', text: (row) => row.asked },
@@ -43,28 +32,6 @@ const columns: Column<Row>[] = [
 
 function points(value: number | null): string {
   return value === null ? '' : value.toFixed(2);
-}
-
-/** Runs one trial in a child process. */
-function runTrial(trial: Trial): Promise<Row[] | Failure> {
-  const folder = mkdtempSync(join(tmpdir(), 'sigmaquant-trial-'));
-  const into = join(folder, 'rows.json');
-  return new Promise<Row[] | Failure>((resolve) => {
-    let said = '';
-    const child = spawn(
-      process.execPath,
-      ['--import', 'tsx', join(here, 'trial.ts'), JSON.stringify(trial), into],
-      { cwd: here, stdio: ['ignore', 'inherit', 'pipe'] },
-    );
-    child.stderr!.on('data', (piece) => {
-      said = (said + piece).slice(-4000);
-    });
-    child.on('close', (code, signal) => {
-      if (code === 0) return resolve(JSON.parse(readFileSync(into, 'utf8')));
-      const error = /^.*Error: .*$/m.exec(said)?.[0] ?? said.trim();
-      resolve({ pair: trial.pair.name, error: `${error || 'no message'} (exit ${signal ?? code})` });
-    });
-  }).finally(() => rmSync(folder, { recursive: true }));
 }
 
 const { values: flags } = parseArgs({
@@ -89,7 +56,7 @@ const numbers = (text: string) => (text === '' ? [] : text.split(',').map(Number
 const rows: Row[] = [];
 const failures: Failure[] = [];
 for (const pair of loadPairs(flags.pairs, flags.only)) {
-  const found = await runTrial({
+  const trial: Trial = {
     pair,
     strategies: flags.strategies.split(','),
     maxDrops: numbers(flags['max-drop']),
@@ -100,7 +67,8 @@ for (const pair of loadPairs(flags.pairs, flags.only)) {
     ...(flags.evaluations !== undefined && { evaluations: Number(flags.evaluations) }),
     ...(flags.recovery !== undefined && { recovery: flags.recovery }),
     ...(flags.samples !== undefined && { samples: Number(flags.samples) }),
-  });
+  };
+  const found = await runInOwnProcess<Row>('trial.ts', trial);
   if ('error' in found) {
     failures.push(found);
     process.stderr.write(`${found.pair}: ${found.error}\n`);
