@@ -113,7 +113,7 @@ export interface Allocation {
   /** Where the verdict is not `met`: reachable minimum of each missed ceiling and layers that bind, worst first. */
   binding: readonly { layer: string; reason: string }[];
   reachable: { cost: Cost; measurement: Measurement | null } | null;
-  /** Where the verdict is not `met`: measured points that would meet targets near those asked for, nearest first. */
+  /** Where the verdict is not `met`: measured points that would meet targets near those asked for: within the ceilings, above the floor, between. */
   feasible: readonly { cost: Cost; measurement: Measurement | null }[];
   evaluations: number;
   trace: readonly TraceStep[];

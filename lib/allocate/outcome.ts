@@ -104,8 +104,7 @@ function feasible(search: Search): Allocation['feasible'] {
   const points = [smallestBy(fitting, short), smallestBy(holding, over), ...front].filter(
     (point) => point !== undefined,
   );
-  const nearest = [...new Set(points)].slice(0, FEASIBLE).sort((a, b) => miss(a) - miss(b));
-  return nearest.map(pointOf);
+  return [...new Set(points)].slice(0, FEASIBLE).map(pointOf);
 }
 
 /** The point of the front farthest below the straight line between its ends, both axes scaled to 1. */
