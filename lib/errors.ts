@@ -36,6 +36,19 @@ export function refuse(expected: string, name: string, received: unknown): never
   );
 }
 
+/** The value of a JSON text. Throws INVALID_ARGUMENT naming `what` it should have been. */
+export function parseJson(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new SigmaQuantError(
+      'INVALID_ARGUMENT',
+      `Expected JSON for ${what} but received text that does not parse (${(error as Error).message}).`,
+      { cause: error },
+    );
+  }
+}
+
 function describe(value: unknown): string {
   if (ArrayBuffer.isView(value)) {
     const { length } = value as unknown as { length?: number };

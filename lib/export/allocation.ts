@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { SigmaQuantError } from '../errors.ts';
+import { parseJson, SigmaQuantError } from '../errors.ts';
 
 /** Raised whenever a reader of older files would misread a newer one. */
 export const ALLOCATION_VERSION = 1;
@@ -181,16 +181,7 @@ export function serializeAllocation(allocation: AllocationFile): string {
 
 /** Reads `allocation.json`. Throws INVALID_ARGUMENT naming the first field that is wrong. */
 export function parseAllocation(text: string): AllocationFile {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new SigmaQuantError(
-      'INVALID_ARGUMENT',
-      `Expected JSON for allocation but received text that does not parse (${(error as Error).message}).`,
-      { cause: error },
-    );
-  }
+  const value = parseJson(text, 'allocation');
   const result = allocationSchema.safeParse(value);
   if (result.success) return result.data;
   const [issue] = result.error.issues;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { SigmaQuantError } from '../errors.ts';
+import { parseJson, SigmaQuantError } from '../errors.ts';
 import { MEASURES, type Measure } from './units.ts';
 
 /** Raised whenever a reader of older files would misread a newer one. */
@@ -246,16 +246,7 @@ export function serializeDevice(device: Device): string {
 
 /** Reads a device file; `file` is its name in errors. Throws INVALID_ARGUMENT naming the first field that is wrong. */
 export function parseDevice(text: string, file: string): Device {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new SigmaQuantError(
-      'INVALID_ARGUMENT',
-      `Expected JSON for device ${JSON.stringify(file)} but received text that does not parse (${(error as Error).message}).`,
-      { cause: error },
-    );
-  }
+  const value = parseJson(text, `device ${JSON.stringify(file)}`);
   checkVersion(value, file);
   const result = deviceSchema.safeParse(value);
   if (result.success) return result.data;

@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { defaultStrategy } from '../allocate/index.ts';
 import { parsePreprocessing } from '../data/index.ts';
-import { refuse, SigmaQuantError } from '../errors.ts';
+import { parseJson, refuse, SigmaQuantError } from '../errors.ts';
 import { because } from './files.ts';
 import { nearest } from './nearest.ts';
 import { checkOptions, DEFAULTS, EXECUTORS, type QuantizeOptions } from './options.ts';
@@ -136,16 +136,7 @@ export async function readSweep(path: string): Promise<Cell[]> {
 }
 
 function parse(text: string): SweepFile {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new SigmaQuantError(
-      'INVALID_ARGUMENT',
-      `Expected JSON for the plan but received text that does not parse (${(error as Error).message}).`,
-      { cause: error },
-    );
-  }
+  const value = parseJson(text, 'the plan');
   const result = sweepSchema.safeParse(value);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
