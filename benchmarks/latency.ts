@@ -6,7 +6,7 @@ import { costedNetwork, type Device, deviceCost } from '../lib/hardware/index.ts
 import { createKernels, type Kernels } from '../lib/kernels/index.ts';
 import { firstSamples, type Network, openNetwork } from './networks/network.ts';
 import { loadPairs } from './pairs.ts';
-import { type Column, markdownTable, median } from './results.ts';
+import { type Column, markdownTable, median, writeResults } from './results.ts';
 
 /**
  * How well a device file measured here foretells the time of whole networks: our engine on one sample, at uniform
@@ -22,6 +22,7 @@ const { values: flags, positionals } = parseArgs({
     passes: { type: 'string', default: '3' },
     runs: { type: 'string', default: '201' },
     json: { type: 'boolean', default: false },
+    write: { type: 'boolean', default: false },
   },
 });
 const [threads, passes, runs] = [flags.threads, flags.passes, flags.runs].map(Number);
@@ -119,11 +120,14 @@ if (flags.json)
     ),
   );
 else {
-  console.log(`## ${kernels.backend} ${kernels.isa}, ${threads} threads, one sample\n`);
-  console.log(markdownTable(subjects, columns));
-  console.log(
-    `\nMedians of ${passes} passes, each a device file and ${runs} runs. Absolute error: median ${(100 * median(errors)).toFixed(1)} %, largest ${(100 * Math.max(...errors)).toFixed(1)} %.`,
-  );
+  const body = [
+    `${kernels.backend} ${kernels.isa}, ${threads} threads, one sample.`,
+    markdownTable(subjects, columns),
+    `Medians of ${passes} passes, each a device file and ${runs} runs. Absolute error: median ${(100 * median(errors)).toFixed(1)} %, largest ${(100 * Math.max(...errors)).toFixed(1)} %.`,
+  ].join('\n\n');
+  const command = ['npm --prefix benchmarks run latency --', ...process.argv.slice(2)].join(' ');
+  if (flags.write) writeResults('Predicted and measured times of this processor', command, body);
+  console.log(body);
 }
 for (const network of networks) network.dispose();
 kernels.dispose();
