@@ -144,7 +144,8 @@ const body = [
   ),
 ].join('\n\n');
 if (flags.write) {
-  const options = process.argv.slice(2).filter((word) => !word.startsWith('--cache'));
+  const only = flags.only === undefined ? [] : [`--only '${flags.only}'`];
+  const options = [...only, '--write'];
   writeResults(
     'Signals alone, at the same size',
     `npm --prefix benchmarks run signals -- ${options.join(' ')}`,
