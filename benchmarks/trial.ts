@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { defaultStrategy } from '../lib/allocate/index.ts';
 import type { Ask } from '../lib/pipeline/answers.ts';
+import { uniformWidths } from '../lib/pipeline/choices.ts';
 import { type Study, withStudy } from '../lib/pipeline/study.ts';
 import type { Pair } from './pairs.ts';
 
@@ -98,11 +99,7 @@ function asksOf({ maxDrops, atUniform }: Trial, study: Study): Asked[] {
 
 /** Bytes of all layers at this width, or at the nearest that they offer. */
 function uniformBytes({ choices, costs }: Study, bits: number): number {
-  const widths = choices.layers.map(({ name, bits: offered, activations }) => {
-    const weights = offered.find((own) => own >= bits) ?? offered.at(-1)!;
-    return [name, { weights, activations: activations.at(-1)! }] as const;
-  });
-  return costs.model.cost(new Map(widths))['weightBytes'];
+  return costs.model.cost(uniformWidths(choices, bits))['weightBytes'];
 }
 
 async function answerTo(

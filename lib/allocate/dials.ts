@@ -59,6 +59,11 @@ function commonBits(
   return common;
 }
 
+/** The narrowest of ascending widths that is at least as wide, else the widest. */
+export function atLeast(bits: readonly number[], wanted: number): number {
+  return bits.find((own) => own >= wanted) ?? bits.at(-1)!;
+}
+
 export function settingsOf(dials: readonly Dial[], layers: number): Setting[] {
   const find = (of: Dial['of'], layer: number) =>
     dials.findIndex((dial) => dial.of === of && dial.layers.includes(layer));

@@ -43,10 +43,11 @@ export async function frontier(
     refuse(`one of ${Object.keys(search.cost(search.smallest)).join(', ')}`, 'resource', resource);
   const budgets = budgetsBetween(least, most, points);
   const sought = new Map<Candidate, number>();
+  const propose = taughtPlans(search);
   const seek = async (budget: number, sources: readonly Source[]): Promise<boolean> => {
     const ceilings = [...search.ceilings, { resource, limit: budget, text: `${resource}=${budget}` }];
     const best = bestWithin(search, resource, budget);
-    const next = await taughtPlans(search)(ceilings, best, sources);
+    const next = await propose(ceilings, best, sources);
     const candidate = next && (await search.measure(next.plan));
     if (!candidate) return false;
     if (!sought.has(candidate)) sought.set(candidate, budget);

@@ -1,4 +1,5 @@
 import type { AllocatableLayer, Strategy } from './allocate.ts';
+import { atLeast } from './dials.ts';
 import { adaptiveKmeans } from './kmeans.ts';
 import { conclude, smallestBy } from './outcome.ts';
 import { refine } from './refinement.ts';
@@ -96,7 +97,7 @@ function sigmaOf(dial: Dial, layers: readonly AllocatableLayer[], raw: boolean):
 function planOf({ dials, widest }: Search, { groups, levels }: Clusters, offered: readonly number[]): Plan {
   const plan = [...widest];
   groups.forEach((members, cluster) => {
-    for (const dial of members) plan[dial] = nearest(dials[dial].bits, offered[levels[cluster]]);
+    for (const dial of members) plan[dial] = atLeast(dials[dial].bits, offered[levels[cluster]]);
   });
   return plan;
 }
@@ -170,11 +171,6 @@ function neighbours(search: Search, state: Clusters, direction: 1 | -1, widths: 
 function spreadLevels(clusters: number, widths: number): number[] {
   if (clusters === 1) return [widths >> 1];
   return Array.from({ length: clusters }, (_, index) => Math.round((index * (widths - 1)) / (clusters - 1)));
-}
-
-/** The layer's own width that is at least as wide, else its widest. */
-function nearest(bits: readonly number[], wanted: number): number {
-  return bits.find((own) => own >= wanted) ?? bits.at(-1)!;
 }
 
 /** Whether a is a better start for phase 2 than b: floor first, then ceilings, then the goal. */

@@ -1,4 +1,5 @@
 import type { Strategy } from './allocate.ts';
+import { atLeast } from './dials.ts';
 import { conclude } from './outcome.ts';
 import { createSearch, type Dial, type Plan, type Search } from './search.ts';
 import { holds, within } from './targets.ts';
@@ -39,7 +40,7 @@ export function uniformPlans({ dials }: Search): Plan[] {
     inputs.map((activations) =>
       dials.map(({ of, bits }) => {
         const width = of === 'weights' ? weights : activations;
-        return bits.find((own) => own >= width) ?? bits.at(-1)!;
+        return atLeast(bits, width);
       }),
     ),
   );

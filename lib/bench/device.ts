@@ -63,7 +63,7 @@ export async function measureDevice(options: MeasureDeviceOptions): Promise<Devi
   return deviceOf(measured, options);
 }
 
-export async function measureCases(options: MeasureDeviceOptions): Promise<MeasuredCase[]> {
+async function measureCases(options: MeasureDeviceOptions): Promise<MeasuredCase[]> {
   const { kernels, host, rounds = DEVICE_ROUNDS, signal, onProgress } = options;
   const cases = [
     ...LAYER_SHAPES.flatMap((shape) =>

@@ -39,7 +39,7 @@ export function stepSeconds(latency: DeviceLatency, { kind, features }: NetworkS
 }
 
 /** The rule of the kind, or of the one that stands in for it, at these widths or the next wider. */
-export function ruleOf(rules: readonly Rule[], kind: StepKind, widths: LayerWidths): Rule | null {
+function ruleOf(rules: readonly Rule[], kind: StepKind, widths: LayerWidths): Rule | null {
   for (const candidate of [kind, ...STAND_INS]) {
     const found = rules
       .filter((rule) => rule.kind === candidate && rule.weights !== null && rule.activations !== null)

@@ -1,6 +1,7 @@
 import type { Allocation, Ceiling, Cost, Measurement, Problem, Widths } from '../allocate/allocate.ts';
 import { type FrontierOptions, type FrontierPoint, frontier, strategies } from '../allocate/index.ts';
 import type { LayerProfile } from '../analysis/analysis.ts';
+import { uniformWidths } from './choices.ts';
 import { confirm, type Feasible } from './feasible.ts';
 import { DEFAULTS, type QuantizeOptions } from './options.ts';
 import { widthsKey } from './quantization.ts';
@@ -102,7 +103,7 @@ export async function validate(
   return accuracyOf(scorer, await evaluateOn(job, candidate, widths));
 }
 
-/** One width for all weights, inputs as wide as they may be. */
+/** Every width that some layer is offered, for all weights. */
 export async function uniform(
   { job, scorer, candidate, costs }: Measured,
   ask: Ask,
@@ -110,12 +111,7 @@ export async function uniform(
   const { layers } = job.choices;
   const points: UniformPoint[] = [];
   for (const bits of new Set(layers.flatMap((layer) => layer.bits).sort((a, b) => a - b))) {
-    const widths = new Map(
-      layers.map(({ name, bits: offered, activations }) => [
-        name,
-        { weights: offered.find((own) => own >= bits) ?? offered.at(-1)!, activations: activations.at(-1)! },
-      ]),
-    );
+    const widths = uniformWidths(job.choices, bits);
     const measurement = measurementOf(scorer, await evaluateOn(job, candidate, widths), ask.minSqnr);
     points.push({ bits, cost: costs.model.cost(widths), measurement });
   }

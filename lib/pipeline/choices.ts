@@ -1,4 +1,5 @@
-import type { Tie } from '../allocate/allocate.ts';
+import type { Tie, Widths } from '../allocate/allocate.ts';
+import { atLeast } from '../allocate/dials.ts';
 import { quantizerOf } from '../engine/index.ts';
 import { refuse, SigmaQuantError } from '../errors.ts';
 import type { Graph, Layer, Node } from '../graph/graph.ts';
@@ -14,6 +15,16 @@ export interface LayerChoice {
 export interface Choices {
   layers: readonly LayerChoice[];
   ties: readonly Tie[];
+}
+
+/** One width for all weights, each layer at its nearest that is as wide; inputs as wide as they may be. */
+export function uniformWidths({ layers }: Choices, bits: number): Widths {
+  return new Map(
+    layers.map(({ name, bits: offered, activations }) => [
+      name,
+      { weights: atLeast(offered, bits), activations: activations.at(-1)! },
+    ]),
+  );
 }
 
 /** Longest pattern that is compiled. */

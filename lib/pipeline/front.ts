@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import type { FrontierPoint } from '../allocate/index.ts';
+import { defaultStrategy, type FrontierPoint } from '../allocate/index.ts';
+import { within } from '../allocate/targets.ts';
 import { refuse } from '../errors.ts';
 import type { Answer } from './answers.ts';
 import { artefactFiles, OUTPUT_NAMES, outputFiles } from './artefacts.ts';
@@ -116,7 +117,7 @@ async function answerAt(
       widths,
       cost,
       measurement,
-      verdict: ceilings.every(({ resource, limit }) => cost[resource] <= limit) ? 'met' : 'impossible',
+      verdict: within(ceilings, cost) ? 'met' : 'impossible',
       binding: [],
       reachable: null,
       feasible: [],
@@ -133,7 +134,7 @@ async function answerAt(
     feasible: [],
     ceilings,
     floor: pick.kind === 'drop' ? { text: `max-drop=${pick.points}`, maxDrop: pick.points } : null,
-    strategy: 'sensitivity',
+    strategy: defaultStrategy,
     validation: await study.validate(widths),
   };
 }

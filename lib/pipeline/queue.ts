@@ -4,7 +4,7 @@ import { refuse, SigmaQuantError } from '../errors.ts';
 /** The queue of every sweep on a server. */
 export const QUEUE_NAME = 'sigmaquant';
 /** Milliseconds without a connection after which the queue counts as gone. */
-export const GONE_AFTER = 5000;
+const GONE_AFTER = 5000;
 /** Milliseconds that a try to connect may take. */
 const CONNECT_TIMEOUT = 3000;
 /** Milliseconds between tries. */

@@ -12,12 +12,12 @@ import { createRecovery } from '../recovery/index.ts';
 import type { Recovery } from '../recovery/recovery.ts';
 import { type Answer, type Ask, answer, front, type UniformPoint, uniform, validate } from './answers.ts';
 import { openCache, type StudyCache } from './cache.ts';
-import { type Choices, choicesOf } from './choices.ts';
+import { type Choices, choicesOf, uniformWidths } from './choices.ts';
 import { type Clock, createClock } from './clock.ts';
 import { equalized } from './equalization.ts';
 import { loadMetric, type MetricFunction } from './metric.ts';
 import { type Executable, openExecutable, requireLayers } from './model.ts';
-import { DEFAULTS, type QuantizeOptions } from './options.ts';
+import { DEFAULTS, type QuantizeOptions, WIDTHS } from './options.ts';
 import {
   chooseRanges,
   createQuantizers,
@@ -150,7 +150,7 @@ async function study(job: Job): Promise<Study> {
     quantizers,
     recovery,
     scorer,
-    first: widest(choices),
+    first: uniformWidths(choices, WIDTHS.high),
     compile: (quantization) => compile(graph, kernels, { quantization }),
     cacheBytes: Math.min(options.cacheBytes ?? DEFAULTS.cacheBytes, job.cacheBytes),
     ...(signal ? { signal } : {}),
@@ -273,15 +273,6 @@ function profileSamples(layers: readonly Layer[], runs: number): number {
   for (const { macs } of layers.toReversed()) perSample += runs * (after += macs);
   const { least, most, macs } = DEFAULTS.profile;
   return Math.max(least, Math.min(most, Math.floor(macs / Math.max(1, perSample))));
-}
-
-function widest({ layers }: Choices): Widths {
-  return new Map(
-    layers.map(({ name, bits, activations }) => [
-      name,
-      { weights: bits.at(-1)!, activations: activations.at(-1)! },
-    ]),
-  );
 }
 
 /** Float and quantized network side by side on samples that nothing has looked at yet. */

@@ -133,7 +133,7 @@ function inputLine(
 }
 
 /** What resting on a bar shows. */
-export function factsOf(layer: Layer, why: string | undefined): string {
+function factsOf(layer: Layer, why: string | undefined): string {
   const facts = [
     `${layer.name} (${layer.op})`,
     `${layer.weights} bits of weights, ${layer.activations} bits of input`,

@@ -50,11 +50,6 @@ export function markdownReport(input: ReportInput): string {
   );
 }
 
-/** One sentence: what was asked, what came. */
-export function verdictSentence(allocation: AllocationFile): string {
-  return `${allocation.verdict}: ${VERDICTS[allocation.verdict]}`;
-}
-
 function verdict(allocation: AllocationFile): string {
   const asked = [
     ...allocation.targets.map(({ text }) => text),

@@ -11,7 +11,7 @@ const DEAD = 2 ** -20;
  * Values whose channels may be shifted by constants that everybody who reads them takes back: made by layers, or
  * by operators that pass a shift on, and read by layers that see no padding, or by operators that pass it on.
  */
-export function shiftableValues(graph: Graph, { layers, passage }: ChannelFlow): Set<string> {
+function shiftableValues(graph: Graph, { layers, passage }: ChannelFlow): Set<string> {
   const shiftable = new Set<string>();
   for (const node of graph.nodes)
     if (layers.has(node.name) || (passage(node)?.shifts(node) && isLinear(node)))
