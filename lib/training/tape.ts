@@ -157,7 +157,8 @@ export class TapeBuilder {
     }
     for (const node of nodes) {
       this.#node = node;
-      if (this.#trains(node)) for (const output of node.outputs) this.want(output);
+      for (const output of node.outputs)
+        if (this.#trains(node) || this.options.watch?.includes(output)) this.want(output);
       backward.push([node, ruleOf(node)(this, node)]);
       for (const output of node.outputs) this.#quantize(output, node, backward);
     }
@@ -168,11 +169,13 @@ export class TapeBuilder {
     );
     for (const [name, slot] of seeds) this.#gradients.set(name, slot);
     this.#phase = 'backward';
+    const watched = new Map<string, FloatSlot>();
     for (const [node, emit] of backward.toReversed()) {
       this.#node = node;
+      for (const name of node?.outputs ?? []) this.#watch(name, watched);
       emit();
     }
-    return this.#plan(forward, seeds);
+    return this.#plan(forward, seeds, watched);
   }
 
   /** Whether anything that is trained lies in or before the node. */
@@ -216,7 +219,20 @@ export class TapeBuilder {
     ]);
   }
 
-  #plan(forward: number, seeds: ReadonlyMap<string, FloatSlot>): Tape {
+  /** Keeps a copy: rules may work in the gradient's place. */
+  #watch(name: string, watched: Map<string, FloatSlot>): void {
+    const gradient = this.gradient(name);
+    if (!gradient || watched.has(name) || !this.options.watch?.includes(name)) return;
+    const copy = floatSlot(gradient.length);
+    this.emitElements([gradient, copy], () => copy.data.set(gradient.data));
+    watched.set(name, copy);
+  }
+
+  #plan(
+    forward: number,
+    seeds: ReadonlyMap<string, FloatSlot>,
+    watched: ReadonlyMap<string, FloatSlot>,
+  ): Tape {
     const end = this.#steps.length;
     const lifetimes = new Map<Slot, { byteLength: number; first: number; last: number }>();
     const use = (slot: Slot, step: number) => {
@@ -234,13 +250,7 @@ export class TapeBuilder {
     for (const slot of seeds.values()) use(slot, forward);
     const outputs = new Map(this.options.outputs.map((name) => [name, this.value(name)]));
     for (const slot of outputs.values()) use(slot, forward);
-    const inputGradients = new Map(
-      this.graph.inputs.flatMap(({ name }) => {
-        const slot = this.#gradients.get(name);
-        return slot ? [[name, slot] as const] : [];
-      }),
-    );
-    for (const slot of inputGradients.values()) use(slot, end);
+    for (const slot of watched.values()) use(slot, end);
     const { offsets, planned, withoutReuse } = planMemory([...lifetimes.values()]);
     const slots = [...lifetimes.keys()];
     slots.forEach((slot, i) => {
@@ -252,7 +262,7 @@ export class TapeBuilder {
       inputs: this.#fed,
       outputs,
       seeds,
-      inputGradients,
+      watched,
       slots,
       planned,
       withoutReuse,
@@ -268,7 +278,8 @@ interface TapePlan {
   outputs: ReadonlyMap<string, FloatSlot>;
   /** Where the gradients of the outputs are written before the backward half. */
   seeds: ReadonlyMap<string, FloatSlot>;
-  inputGradients: ReadonlyMap<string, FloatSlot>;
+  /** Copies of gradients that were asked for. */
+  watched: ReadonlyMap<string, FloatSlot>;
   slots: readonly Slot[];
   /** Bytes of arena, and what it would be without reuse. */
   planned: number;
@@ -314,9 +325,9 @@ export class Tape {
     return this.#plan.seeds.get(name)!.data;
   }
 
-  /** The gradient by a fed value that was asked for. */
-  inputGradient(name: string): Float32Array {
-    return this.#plan.inputGradients.get(name)!.data;
+  /** The gradient by a value among the options' `watch`. */
+  watched(name: string): Float32Array {
+    return this.#plan.watched.get(name)!.data;
   }
 
   /** `pace` is awaited between steps. */

@@ -41,6 +41,8 @@ export interface TapeOptions {
   weights?: ReadonlyMap<string, WeightQuantizer>;
   /** Values whose gradients are fed to the backward half. */
   outputs: readonly string[];
+  /** Values that nodes make whose gradients are kept. */
+  watch?: readonly string[];
   /** Batch normalization by the batch's own statistics, by name of the node; by the constants where missing. */
   norms?: ReadonlyMap<string, NormState>;
   /** Share of the batch in the running statistics, 0.1 by default. */
