@@ -71,8 +71,8 @@ export interface LayerProfile {
   curvatureLoss: Readonly<Record<number, number>> | null;
 }
 
-/** Progress of long work, 0..1 within a named stage. */
-export type Progress = (stage: string, done: number, total: number) => void;
+/** Progress of long work, done of total within a named stage, and what else there is to say of it. */
+export type Progress = (stage: string, done: number, total: number, detail?: string) => void;
 
 export interface WorkOptions {
   signal?: AbortSignal;

@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { SigmaQuantError } from '../errors.ts';
 import { group, integer, layerWidth, layerWidths, list, names, number, shape } from './flags.ts';
+import { learning } from './learning-flags.ts';
 import type { Terminal } from './terminal.ts';
 
 /** 0 met, 3 to 5 the other verdicts, 2 bad arguments or input, 1 anything else, 130 interrupted. */
@@ -107,8 +108,8 @@ function quantizeCommand(command: Command): Command {
     .option('--min-sqnr <DB>', 'floor: least signal to quantization noise of the outputs', number('min-sqnr'))
     .option('--metric <FILE.mjs>', 'module that exports a function scoring samples, instead of top-1');
   preprocessing(command);
+  learning(command);
   return command
-    .addOption(new Option('--recovery <NAME>', 'how accuracy is recovered').choices(['none', 'gptq']))
     .addOption(
       new Option('--ranges <METHOD>', 'how activation ranges are chosen').choices([
         'minmax',

@@ -24,7 +24,7 @@ import { type OpenedModel, sha256 } from './model.ts';
 import { DEFAULTS, type QuantizeOptions } from './options.ts';
 import { layerCsv, reportInput } from './report-files.ts';
 import type { Costs } from './resources.ts';
-import type { AccuracyResult, Artefacts, ExecutorResult, OutputFiles } from './result.ts';
+import type { AccuracyResult, Artefacts, ExecutorResult, LearnedResult, OutputFiles } from './result.ts';
 import type { Roles, Samples } from './samples.ts';
 import type { Floor } from './search.ts';
 
@@ -67,6 +67,8 @@ export interface Outcome {
   /** Uniform widths, measured for comparison. */
   uniform: readonly UniformPoint[];
   validation: AccuracyResult;
+  /** What learning did; null where nothing was learned. */
+  learned: LearnedResult | null;
   accuracy: AccuracyResult | null;
   /** Null where outputs are not classes. */
   classes: number | null;
@@ -132,6 +134,7 @@ async function allocationOf(
     seed: options.seed ?? DEFAULTS.seed,
     strategy: options.strategy!,
     recovery: options.recovery ?? DEFAULTS.recovery,
+    learning: learningOf(outcome.learned),
     ranges: options.ranges ?? DEFAULTS.ranges,
     preprocessing: { ...options.preprocessing } as AllocationFile['preprocessing'],
     targets: ceilings.map(({ resource, limit, text }) => ({
@@ -178,6 +181,17 @@ async function allocationOf(
       measurement: finiteMeasurement(step.measurement),
       kept: step.kept,
     })),
+  };
+}
+
+function learningOf(learned: LearnedResult | null): AllocationFile['learning'] {
+  if (!learned) return null;
+  const { before, after, kept, blocks } = learned;
+  return {
+    before: finite(before),
+    after: finite(after),
+    kept,
+    blocks: blocks.map((block) => ({ ...block, layers: [...block.layers] })),
   };
 }
 

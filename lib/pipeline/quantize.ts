@@ -31,7 +31,7 @@ export async function finish(
 ): Promise<QuantizeResult> {
   const { out, force = false, signal } = options;
   const uniform = await study.uniform(options);
-  await study.candidate.become(answer.allocation.widths, signal);
+  await study.validate(answer.allocation.widths);
   const artefacts = await makeArtefacts({
     ...study,
     ...answer,
@@ -46,12 +46,13 @@ export async function finish(
     classes: classesOf(study.graph.outputs),
   });
   if (out !== undefined) await writeArtefacts(out, artefacts, force, signal);
-  return summarize(study, artefacts, out);
+  return summarize(study, artefacts, answer.learned, out);
 }
 
 function summarize(
   { kernels, executor, seconds, cache }: Study,
   artefacts: Artefacts,
+  answered: QuantizeResult['learned'],
   out: string | undefined,
 ): QuantizeResult {
   const { allocation } = artefacts;
@@ -81,6 +82,7 @@ function summarize(
     binding: allocation.binding,
     reachable: allocation.reachable,
     feasible: allocation.feasible,
+    learned: answered,
     strategy: allocation.strategy,
     recovery: allocation.recovery,
     executor,

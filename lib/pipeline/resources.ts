@@ -105,14 +105,6 @@ export function planStrategyOf(name: string | undefined): string {
   return strategyOf(name, planStrategy);
 }
 
-const RECOVERIES: readonly Recovery['name'][] = ['none', 'gptq'];
-
-/** Throws INVALID_ARGUMENT for a recovery that is not there. */
-export function recoveryOf(name: string | undefined): Recovery['name'] {
-  const recovery = RECOVERIES.find((known) => known === (name ?? DEFAULTS.recovery));
-  return recovery ?? refuse(`one of ${RECOVERIES.join(', ')}`, 'recovery', name);
-}
-
 /** Facts and choices of each layer in one. */
 export function problemLayers(profiles: readonly LayerProfile[], { layers }: Choices): AllocatableLayer[] {
   return profiles.map((profile, index) => ({

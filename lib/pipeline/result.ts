@@ -30,6 +30,18 @@ export interface AccuracyResult {
   samples: number;
 }
 
+/** What learning did to the network at its final widths. */
+export interface LearnedResult {
+  /** Drops on validation, percentage points. */
+  before: number;
+  after: number;
+  /** False where rounding alone was better on validation, and was taken. */
+  kept: boolean;
+  /** Output errors of reconstructed blocks relative to the output's power. */
+  blocks: readonly { layers: readonly string[]; before: number; after: number }[];
+  notes: readonly string[];
+}
+
 /** Who evaluated the networks. */
 export interface ExecutorResult {
   name: ExecutorName;
@@ -41,7 +53,7 @@ export interface Seconds {
   calibrate: number;
   profile: number;
   allocate: number;
-  /** Making integers; part of neither profile nor allocate here. */
+  /** Making integers, learning included; part of neither profile nor allocate here. */
   recover: number;
   /** Scoring validation and judged samples. */
   evaluate: number;
@@ -84,6 +96,8 @@ export interface QuantizeSummary {
   /** Judged once, on samples that the search never saw; null without such samples. */
   accuracy: AccuracyResult | null;
   validation: AccuracyResult;
+  /** What learning did; null where nothing was learned. */
+  learned: LearnedResult | null;
   verdict: Verdict;
   /** Whose costs are meant. */
   device: string;

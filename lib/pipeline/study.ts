@@ -2,6 +2,7 @@ import type { Widths } from '../allocate/allocate.ts';
 import type { FrontierOptions, FrontierPoint } from '../allocate/index.ts';
 import type { Calibration, LayerProfile, WorkOptions } from '../analysis/analysis.ts';
 import { calibrate, type ProfileCheckpoint, profile } from '../analysis/index.ts';
+import type { Dataset } from '../data/dataset.ts';
 import type { Evaluator } from '../engine/engine.ts';
 import type { Layer, Port } from '../graph/graph.ts';
 import { layers as layersOf } from '../graph/index.ts';
@@ -15,9 +16,10 @@ import { openCache, type StudyCache } from './cache.ts';
 import { type Choices, choicesOf, uniformWidths } from './choices.ts';
 import { type Clock, createClock } from './clock.ts';
 import { equalized } from './equalization.ts';
+import { type Learn, type Learning, learningOf, roundingOf } from './learning.ts';
 import { loadMetric, type MetricFunction } from './metric.ts';
 import { type Executable, openExecutable, requireLayers } from './model.ts';
-import { DEFAULTS, type QuantizeOptions, WIDTHS } from './options.ts';
+import { DEFAULTS, type QuantizeOptions, recoveryOf, WIDTHS } from './options.ts';
 import {
   chooseRanges,
   createQuantizers,
@@ -26,9 +28,9 @@ import {
   quantizable,
   type Ranges,
 } from './quantization.ts';
-import { type Costs, costsOn, deviceOf, digitsFrom, recoveryOf, strategyOf } from './resources.ts';
+import { type Costs, costsOn, deviceOf, digitsFrom, strategyOf } from './resources.ts';
 import type { AccuracyResult, Seconds } from './result.ts';
-import { assignRoles, type Roles, type Samples, sampleInput } from './samples.ts';
+import { assignRoles, openSamples, type Roles, type Samples, sampleInput } from './samples.ts';
 import { batchSize, createScorer, type Scorer } from './scoring.ts';
 import { accuracyOf, type Candidate, createCandidate, floorOf } from './search.ts';
 
@@ -49,6 +51,8 @@ export interface Job extends Executable {
   choices: Choices;
   device: Device;
   roles: Roles;
+  /** What is learned from. */
+  training: Dataset;
   metric: MetricFunction | null;
   batch: number;
 }
@@ -70,7 +74,7 @@ export interface Study extends Job {
   /** Float and quantized network side by side on samples that nothing has looked at yet; null without such samples. */
   judge(): Promise<AccuracyResult | null>;
   /** Makes the network have these widths, and scores it on validation samples. */
-  validate(widths: Widths): Promise<AccuracyResult>;
+  validate(widths: Widths): Promise<Pick<Answer, 'validation' | 'learned'>>;
   /** What scores are. */
   metricName: string;
   seconds(): Seconds;
@@ -107,6 +111,10 @@ async function prepare(options: QuantizeOptions, opened: Executable, clock: Cloc
   await costsOn(device, graph, offered, rest, () => null).ceilings(options.targets);
   const metric = options.metric === undefined ? null : await loadMetric(options.metric);
   const roles = await assignRoles(options, input);
+  const training =
+    options.training === undefined
+      ? roles.calibration.dataset
+      : await openSamples(options.training, input, options.preprocessing ?? {});
   const { backend, isa, threads, signal, onProgress } = options;
   const kernels = await createKernels({ backend, isa, threads });
   const macs = model.layers.reduce((sum, layer) => sum + layer.macs, 0);
@@ -120,7 +128,7 @@ async function prepare(options: QuantizeOptions, opened: Executable, clock: Cloc
     const layers = layersOf(ready.graph).filter(isOffered);
     const floatLayers = layersOf(ready.graph).filter((layer) => !isOffered(layer));
     const opening = { options, work, clock, kernels, input, batch };
-    return { ...ready, ...opening, layers, floatLayers, device, choices, roles, metric };
+    return { ...ready, ...opening, layers, floatLayers, device, choices, roles, training, metric };
   } catch (error) {
     kernels.dispose();
     throw error;
@@ -150,12 +158,13 @@ async function study(job: Job): Promise<Study> {
     quantizers,
     recovery,
     scorer,
+    learning: timed(job, await learningFor(job, cache)),
     first: uniformWidths(choices, WIDTHS.high),
     compile: (quantization) => compile(graph, kernels, { quantization }),
     cacheBytes: Math.min(options.cacheBytes ?? DEFAULTS.cacheBytes, job.cacheBytes),
     ...(signal ? { signal } : {}),
   });
-  const candidate = await cache.candidate(uncached, scorer.metric);
+  const candidate = await cache.candidate(uncached, scorer.metric, job.training);
   const digits = job.device.array ? await digitsFrom(recovery, choices, signal) : () => null;
   const costs = costsOn(job.device, graph, layers, floatLayers, digits);
   const measured = { job, profiles, scorer, candidate, costs };
@@ -185,7 +194,7 @@ function calibrateJob(job: Job): Promise<Calibration> {
     compile,
     samples: options.samples ?? DEFAULTS.samples,
     batch,
-    gram: recoveryOf(options.recovery) !== 'none',
+    gram: roundingOf(recoveryOf(options.recovery)) !== 'none',
     patches: DEFAULTS.patches,
   });
 }
@@ -202,13 +211,27 @@ function scorerFor(job: Job, float: Evaluator, samples: Samples): Promise<Scorer
   });
 }
 
+/** What the options want learned, from the calibration data where they name no other. */
+async function learningFor(job: Job, cache: StudyCache): Promise<Learning> {
+  const { options, graph, kernels, training } = job;
+  const entries = await cache.learning(training);
+  return learningOf(recoveryOf(options.recovery), { options, graph, kernels, training, entries });
+}
+
+/** Learning counts as recovery. */
+function timed({ clock }: Job, { between, last }: Learning): Learning {
+  const charged = (learn: Learn | null): Learn | null =>
+    learn && ((start, key, work) => clock.time('recover', () => learn(start, key, work)));
+  return { between: charged(between), last: charged(last) };
+}
+
 /** A recovery that calibrates for the first integers that nobody has kept. */
 function recoveryWhenNeeded(
   { layers, kernels, choices, options, clock }: Job,
   calibration: () => Promise<Calibration>,
   quantizers: Quantizers,
 ): Recovery {
-  const name = recoveryOf(options.recovery);
+  const name = roundingOf(recoveryOf(options.recovery));
   let made = 0;
   // The smallest scales: a weight's scale is bounded by the finest grid that its bias may have to stand on.
   const inputScales = new Map(

@@ -66,7 +66,7 @@ export async function finetune(
   const classes = graph.outputs[0].shape.length === 2 ? graph.outputs[0].shape[1] : null;
   if (options.labels > 0) checkLabels(data, classes);
   const batch = options.batch;
-  const network = learnedNetwork(graph, start);
+  const network = learnedNetwork(graph, start, { fixed: null, offMiddle: 0 });
   const tape = tapeOf(graph, kernels, batch, { ...network.options, outputs: [output] });
   const teacher = compile(graph, kernels);
   const shape = [batch, ...data.shape];

@@ -37,6 +37,8 @@ export interface BlockReport {
 
 /** Rates that are tried, in steps of weights per step of learning, until one leaves a smaller error. */
 const RATES = [0.02, 0.004];
+/** Weights begin as near to their float values as rounds to the integers that they have. */
+const OFF_MIDDLE = 0.49;
 /** Samples per run of a block. */
 const SLICE = 32;
 
@@ -213,7 +215,10 @@ async function learned(
   { steps, batch: wanted, seed, pace }: ReconstructOptions,
 ): Promise<Quantization> {
   // What comes in is quantized already.
-  const network = learnedNetwork(block.graph, part, quantizerOf(block.graph, block.input));
+  const network = learnedNetwork(block.graph, part, {
+    fixed: quantizerOf(block.graph, block.input),
+    offMiddle: OFF_MIDDLE,
+  });
   const batch = Math.min(wanted, input.count);
   const tape = tapeOf(block.graph, kernels, batch, { ...network.options, outputs: [block.output] });
   const power = weightedPower(target, importance);

@@ -23,17 +23,18 @@ export interface LearnedNetwork {
 const OTHERS = 1 / 20;
 /** A step may not fall below this share of what it was. */
 const LEAST_SHARE = 1 / 16;
-/** How far from the middle of its step a weight begins at most, in steps. */
-const OFF_MIDDLE = 0.49;
+export interface LearnedOptions {
+  /** A value whose step stays. */
+  fixed: string | null;
+  /** How far from the middle of its step towards its float value a weight begins at most, in steps: 0 to 0.49. */
+  offMiddle: number;
+}
 
-/**
- * The quantized network with its integers as the start: a weight begins at its float value as far as that rounds to its
- * integer, else at the edge nearest to it. The step of the value `fixed` stays.
- */
+/** The quantized network with its integers as the start. */
 export function learnedNetwork(
   graph: Graph,
   { layers, activations }: Quantization,
-  fixed: string | null = null,
+  { fixed, offMiddle }: LearnedOptions,
 ): LearnedNetwork {
   const trained: Trained[] = [];
   const learn = (data: Float32Array, rate: number): Parameter => {
@@ -57,7 +58,7 @@ export function learnedNetwork(
     const mean = quantized.scales.reduce((sum, scale) => sum + scale, 0) / quantized.scales.length;
     const bias = learn(Float32Array.from(quantized.bias), OTHERS * rms(quantized.bias));
     if (layer.node.inputs[2]) parameters.set(layer.node.inputs[2], bias);
-    const latent = learn(startOf(layer.weights, quantized), mean);
+    const latent = learn(startOf(layer.weights, quantized, offMiddle), mean);
     const learned = learnedSteps(latent, Float32Array.from(quantized.scales), quantized.bits);
     trained.push({ parameter: learned.scales, rate: OTHERS * mean, decay: 0 });
     weights.set(layer.name, learned);
@@ -96,12 +97,12 @@ export function learnedNetwork(
   };
 }
 
-function startOf(weights: Float32Array, { q, scales }: QuantizedLayer): Float32Array {
+function startOf(weights: Float32Array, { q, scales }: QuantizedLayer, offMiddle: number): Float32Array {
   const k = weights.length / scales.length;
   return weights.map((weight, i) => {
     const scale = scales[Math.floor(i / k)];
     const middle = q[i] * scale;
-    const most = OFF_MIDDLE * scale;
+    const most = offMiddle * scale;
     return middle + Math.min(Math.max(weight - middle, -most), most);
   });
 }
