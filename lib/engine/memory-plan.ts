@@ -17,13 +17,14 @@ export interface MemoryPlan {
   withoutReuse: number;
 }
 
-export const align = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+export const align = (bytes: number, alignment = ALIGNMENT): number =>
+  Math.ceil(bytes / alignment) * alignment;
 
 /**
  * Places buffers so that those alive at the same time do not overlap: the largest first, each into the smallest
- * gap that holds it (greedy by size, best fit).
+ * gap that holds it (greedy by size, best fit). Every place begins at a multiple of `alignment` bytes.
  */
-export function planMemory(lifetimes: readonly Lifetime[]): MemoryPlan {
+export function planMemory(lifetimes: readonly Lifetime[], alignment = ALIGNMENT): MemoryPlan {
   const order = lifetimes
     .map((_, index) => index)
     .sort((a, b) => lifetimes[b].byteLength - lifetimes[a].byteLength || a - b);
@@ -33,7 +34,7 @@ export function planMemory(lifetimes: readonly Lifetime[]): MemoryPlan {
   let withoutReuse = 0;
   for (const index of order) {
     const { byteLength, first, last } = lifetimes[index];
-    const size = align(byteLength);
+    const size = align(byteLength, alignment);
     withoutReuse += size;
     if (size === 0) continue;
     let best = -1;
@@ -48,7 +49,7 @@ export function planMemory(lifetimes: readonly Lifetime[]): MemoryPlan {
         best = free;
         bestGap = gap;
       }
-      free = Math.max(free, start + align(other.byteLength));
+      free = Math.max(free, start + align(other.byteLength, alignment));
     }
     offsets[index] = best >= 0 ? best : free;
     planned = Math.max(planned, offsets[index] + size);
