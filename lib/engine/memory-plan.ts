@@ -20,14 +20,22 @@ export interface MemoryPlan {
 export const align = (bytes: number, alignment = ALIGNMENT): number =>
   Math.ceil(bytes / alignment) * alignment;
 
-/**
- * Places buffers so that those alive at the same time do not overlap: the largest first, each into the smallest
- * gap that holds it (greedy by size, best fit). Every place begins at a multiple of `alignment` bytes.
- */
-export function planMemory(lifetimes: readonly Lifetime[], alignment = ALIGNMENT): MemoryPlan {
-  const order = lifetimes
+/** Indices of buffers, the largest first. */
+export function largestFirst(lifetimes: readonly Lifetime[]): number[] {
+  return lifetimes
     .map((_, index) => index)
     .sort((a, b) => lifetimes[b].byteLength - lifetimes[a].byteLength || a - b);
+}
+
+/**
+ * Places buffers so that those alive at the same time do not overlap: in `order`, by default the largest first, each
+ * into the smallest gap that holds it (greedy, best fit). Every place begins at a multiple of `alignment` bytes.
+ */
+export function planMemory(
+  lifetimes: readonly Lifetime[],
+  alignment = ALIGNMENT,
+  order: readonly number[] = largestFirst(lifetimes),
+): MemoryPlan {
   const offsets = new Array<number>(lifetimes.length).fill(0);
   const placed: number[] = []; // ascending offsets
   let planned = 0;

@@ -47,16 +47,25 @@ function sampleOf<T extends Float32Array | Uint8Array>(data: T, sample: number, 
 /** Networks as C beside what the engine makes of the same samples. */
 export class Comparison {
   readonly workshop: Workshop;
+  readonly networks: readonly { prefix: string; header: string }[];
   readonly #inputs: Uint8Array;
   readonly #expected: readonly { name: string; outputs: Uint8Array }[];
   readonly #samples: number;
 
-  constructor(cases: readonly Case[], kernels: Kernels, samples: number) {
+  /** `write` makes the C of a case; by default from what the engine is given. */
+  constructor(
+    cases: readonly Case[],
+    kernels: Kernels,
+    samples: number,
+    write = (name: string, { graph, quantization, options }: Case) =>
+      cSource(graph, quantization, { name, ...options }),
+  ) {
     this.#samples = samples;
-    const networks = cases.map(({ name, graph, quantization, options }) => {
-      const files = cSource(graph, quantization, { name, ...options });
+    const networks = cases.map((one) => {
+      const files = write(one.name, one);
       return { prefix: [...files.keys()][0].replace(/\.h$/, ''), files };
     });
+    this.networks = networks.map(({ prefix, files }) => ({ prefix, header: files.get(`${prefix}.h`)! }));
     this.workshop = new Workshop(networks);
     const inputs: Uint8Array[] = [];
     for (const one of cases)
@@ -64,6 +73,8 @@ export class Comparison {
         for (const data of one.inputs) inputs.push(bytesOf(sampleOf(data, sample, samples)));
     this.#inputs = Buffer.concat(inputs);
     this.#expected = cases.map((one) => ({ name: one.name, outputs: expected(one, kernels, samples) }));
+    for (const { name, outputs } of this.#expected)
+      assert.ok(new Set(outputs).size > 16, `${name}: outputs that say nothing`);
   }
 
   /** Asserts that a target gives every bit of every network's outputs. Returns the number of bytes compared. */

@@ -51,7 +51,6 @@ export const TARGETS = {
   gcc: hosted('gcc', 'gcc', ['-O2']),
   sanitized: hosted('gcc, address and undefined-behaviour sanitizers', 'gcc', [
     '-O1',
-    '-g',
     '-fsanitize=address,undefined',
     '-fno-sanitize-recover=all',
   ]),
@@ -62,8 +61,8 @@ export const TARGETS = {
     '-march=native',
     '-ffp-contract=fast',
   ]),
-  /** The x87 unit, where intermediate results have 64 bits of mantissa. */
-  x87: hosted('gcc -mfpmath=387', 'gcc', ['-O2', '-mfpmath=387']),
+  /** The x87 unit, where intermediate results have 64 bits of mantissa and casts need not round. */
+  x87: hosted('gcc -mfpmath=387', 'gcc', ['-O2', '-mfpmath=387', '-fexcess-precision=fast']),
   arm64: hosted('aarch64-linux-gnu-gcc', 'aarch64-linux-gnu-gcc', ['-O2'], 'qemu-aarch64'),
   cortexM4: cortex('arm-none-eabi-gcc -mcpu=cortex-m4', '-mfloat-abi=hard', '-mfpu=fpv4-sp-d16'),
   cortexM4Soft: cortex('arm-none-eabi-gcc -mcpu=cortex-m4 -mfloat-abi=soft', '-mfloat-abi=soft'),

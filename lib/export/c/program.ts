@@ -93,7 +93,7 @@ export function recordProgram(
   for (const { stored } of plan.feeds) if (stored.dtype !== 'tensor') stored.data = placeOf(stored);
   const operations = plan.steps.flatMap((step) => {
     calls = [];
-    if (!step.onlyCalls) refuseNode(step.node);
+    if (!step.onlyCalls) refuseNode(step.node, 'that C has no form for');
     step.run();
     return operationsOf(step.node, calls);
   });
@@ -163,10 +163,10 @@ const EXACT = new Set<Call['verb']>([
   'averagePool',
 ]);
 
-function refuseNode(node: Node | null): never {
+function refuseNode(node: Node | null, why: string): never {
   throw new SigmaQuantError(
     'UNSUPPORTED_MODEL',
-    `Expected a network that runs in integers for C but received node ${node?.name} (${node?.op}), which runs in float: quantize it, or cut the network before it.`,
+    `Expected a network that runs in integers for C but received node ${node?.name} (${node?.op}), ${why}: quantize it, or cut the network before it.`,
   );
 }
 
@@ -175,7 +175,7 @@ function operationsOf(node: Node | null, calls: readonly Call[]): Operation[] {
   const operations: Operation[] = [];
   for (let i = 0; i < calls.length; i++) {
     const call = calls[i];
-    if (!EXACT.has(call.verb)) refuseNode(node);
+    if (!EXACT.has(call.verb)) refuseNode(node, 'which runs in float');
     if (call.verb !== 'copyPlane') {
       operations.push({ node, ...call } as Operation);
       continue;

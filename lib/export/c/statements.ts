@@ -108,7 +108,7 @@ export function statementOf(operation: Operation, context: StatementContext): st
       const [from, to, { copy, quantizer }] = operation.values;
       return elements(copy, copy.shape.length, 1, (source, target) => {
         const value = `${listing.use('get_float')}(${at(from)}, ${source})`;
-        return `(${at(to)})[${target}] = ${listing.use('quantized')}(${value}, ${levels(quantizer)});`;
+        return `${indexed(at(to))}[${target}] = ${listing.use('quantized')}(${value}, ${levels(quantizer)});`;
       });
     }
     case 'add': {
@@ -186,7 +186,7 @@ function copies(from: string, to: string, copy: StridedCopy, size: number): stri
   const length = (rows ? copy.shape[inner] : 1) * size;
   return elements(copy, rows ? inner : inner + 1, size, (source, target) =>
     length === 1
-      ? `(${to})[${target}] = (${from})[${source}];`
+      ? `${indexed(to)}[${target}] = ${indexed(from)}[${source}];`
       : `memcpy(${to} + (${target}), ${from} + (${source}), ${length});`,
   );
 }
@@ -204,7 +204,10 @@ function elements(
       `Expected copies of at most ${INDICES.length} dimensions but received ${outer}.`,
     );
   const index = (offset: number, strides: readonly number[], indices: readonly string[]) => {
-    const terms = indices.map((name, axis) => `${strides[axis] * size} * ${name}`);
+    const terms = indices.map((name, axis) => {
+      const stride = strides[axis] * size;
+      return stride === 1 ? name : `${stride} * ${name}`;
+    });
     return [...(offset === 0 && terms.length > 0 ? [] : [offset * size]), ...terms].join(' + ');
   };
   return loops(shape.slice(0, outer), (indices) =>
@@ -212,9 +215,16 @@ function elements(
   );
 }
 
+/** A pointer before its brackets. */
+function indexed(pointer: string): string {
+  return /^\w+$/.test(pointer) ? pointer : `(${pointer})`;
+}
+
 function loops(lengths: readonly number[], body: (indices: readonly string[]) => string): string {
   const indices = INDICES.slice(0, lengths.length);
   if (lengths.length === 0) return body(indices);
   const heads = indices.map((index, i) => `for (${index} = 0; ${index} < ${lengths[i]}; ${index}++)`);
-  return `{\n        int32_t ${indices.join(', ')};\n\n        ${heads.join('\n        ')}\n            ${body(indices)}\n    }`;
+  const nested = heads.map((head, depth) => `${'    '.repeat(depth + 2)}${head}`);
+  const statement = `${'    '.repeat(heads.length + 2)}${body(indices)}`;
+  return ['{', `        int32_t ${indices.join(', ')};`, '', ...nested, statement, '    }'].join('\n');
 }
