@@ -3,7 +3,7 @@ import { cSource } from '../lib/export/c/index.ts';
 import type { Graph } from '../lib/graph/graph.ts';
 import { type Case, Comparison } from './c/comparison.ts';
 import { floatIslands } from './c/islands.ts';
-import { caseOf, operators, quantizationFor, widths } from './c/networks.ts';
+import { caseOf, operators, quantizationFor, ties, widths } from './c/networks.ts';
 import { type BuiltNetwork, missingTool, TARGETS, type Target, Workshop } from './c/targets.ts';
 import { image } from './engine/network.ts';
 import { availableKernels } from './engine/support.ts';
@@ -71,8 +71,13 @@ describe('C of a quantized network gives the bits of the engine', () => {
 
   describe('whatever the compiler makes of floats', () => {
     const { clang, contracted, x87, cortexM4Soft } = TARGETS;
+    const tied = ties(kernels);
     compare(
-      () => [caseOf('sampler', graph, quantization, SAMPLES), ...operatorCases(/pools|sums|float/)],
+      () => [
+        caseOf('sampler', graph, quantization, SAMPLES),
+        caseOf('ties', tied.graph, tied.quantization, SAMPLES),
+        ...operatorCases(/pools|sums|float/),
+      ],
       [clang, contracted, x87, cortexM4Soft],
     );
   });

@@ -57,6 +57,31 @@ export function quantizationFor(
   return { activations: new Map(activations), layers: new Map(layers) };
 }
 
+/** Sums whose every second result is a tie: all scales are powers of two, the outputs' twice those of their inputs. */
+export function ties(kernels: Kernels): { graph: Graph; quantization: Quantization } {
+  const net = new Network(29);
+  net.type('x', [N, 8, 8, 3]);
+  net.conv('a', 'x', [3, 1, 1, 3], [N, 8, 8, 3], { pads: [0, 0, 0, 0], clamp: OPEN });
+  net.node('Add', 'half', ['a', 'x'], [N, 8, 8, 3], { clamp: OPEN });
+  net.node('Add', 'quarter', ['half', 'a'], [N, 8, 8, 3], { clamp: OPEN });
+  const [w, b] = [net.constant('fc.w', [9, 192]), net.constant('fc.b', [9])];
+  net.node('Flatten', 'flat', ['quarter'], [N, 192], { axis: 1 });
+  net.node('Linear', 'fc', ['flat', w, b], [N, 9], { clamp: OPEN });
+  const graph = net.graph(['x'], ['fc']);
+  const { layers } = quantizationFor(
+    graph,
+    kernels,
+    () => 8,
+    () => 8,
+  );
+  const scales = { x: 2 ** -6, a: 2 ** -6, half: 2 ** -5, quarter: 2 ** -4 };
+  const activations = Object.entries(scales).map(([value, scale]): [string, Quantizer] => [
+    value,
+    { bits: 8, scale, zeroPoint: 128, low: 0, high: 255 },
+  ]);
+  return { graph, quantization: { activations: new Map(activations), layers } };
+}
+
 /** A case with samples of noise, twice as wide as what its ranges were chosen from; the first holds what floats can. */
 export function caseOf(
   name: string,

@@ -88,6 +88,11 @@ export class Listing {
     shape shape;
     uint8_t bits, by_tap, is_float, zero, out_zero, low, high;
 } layer;`,
+      `typedef struct {
+    float ra, rb, fixed;
+    int32_t a, b, offset;
+    uint32_t margin, shift;
+} addition;`,
       `typedef struct {\n    float scale;\n    uint8_t zero, low, high;\n} quantizer;`,
     ];
     return [...types, ...this.#definitions, runtimeText(this.#pieces)].filter(Boolean).join('\n\n');

@@ -218,6 +218,9 @@ function source(prefix: string, graph: Graph, listing: Listing, statements: read
 #include <float.h>
 #include <math.h>
 #include <string.h>
+#if defined(__ARM_FEATURE_SIMD32)
+#include <arm_acle.h>
+#endif
 
 #if FLT_RADIX != 2 || FLT_MANT_DIG != 24 || FLT_MAX_EXP != 128 || DBL_MANT_DIG < 53
 #error "Expected floats of IEEE 754"

@@ -3,12 +3,12 @@ import { SigmaQuantError } from '../../errors.ts';
 import type { ConvShape, WeightsShape } from '../../kernels/kernels.ts';
 import { matrixShape } from '../../kernels/reference-integer.ts';
 import type { Quantizer } from '../../quant/quantizer.ts';
+import { additionOf } from './addition.ts';
 import type { Listing } from './listing.ts';
 import { floatLiteral } from './names.ts';
 import type { Operation, Place } from './program.ts';
 import { isByTap, kindOf, type Packing, packedWeights, scratchBytes } from './weights.ts';
 
-const { fround } = Math;
 /** Sums of more than this many pixels could pass int32: 2^31 / 255. */
 const PIXEL_LIMIT = 8_421_504;
 
@@ -161,15 +161,13 @@ function product(operation: Of<'conv'> | Of<'gemm'>, context: StatementContext):
   return `${listing.use(kind)}(&${layer}, ${at(x as Place)}, ${at(y as Place)}, ${scratch});`;
 }
 
-/** The constants of QLinearAdd as the kernels make them. */
 function add({ values, node }: Of<'quantizedAdd'>, { listing, at }: StatementContext): string {
   const [a, scaleA, zeroA, b, scaleB, zeroB, scaleOut, outZero, low, high, y] = values;
-  const ra = fround(fround(scaleA) / fround(scaleOut));
-  const rb = fround(fround(scaleB) / fround(scaleOut));
-  const fixed = fround(outZero - fround(ra * zeroA + fround(rb * zeroB)));
-  const [first, second, third] = [ra, rb, fixed].map((value) => floatLiteral(value, `node ${node?.name}`));
-  const inputs = `${at(a)}, ${first}, ${at(b)}, ${second}, ${third}`;
-  return `${listing.use('add_quantized')}(${inputs}, ${low}, ${high}, ${y.length}, ${at(y)});`;
+  const how = additionOf(scaleA, zeroA, scaleB, zeroB, scaleOut, outZero);
+  const floats = [how.ra, how.rb, how.fixed].map((value) => floatLiteral(value, `node ${node?.name}`));
+  const fields = [...floats, how.a, how.b, how.offset, how.margin, how.shift];
+  const name = listing.struct('addition', 'addition', `{${fields.join(', ')}}`);
+  return `${listing.use('add_quantized')}(&${name}, ${at(a)}, ${at(b)}, ${low}, ${high}, ${y.length}, ${at(y)});`;
 }
 
 function fill({ values: [value, to] }: Of<'fill'>, { at }: StatementContext): string {

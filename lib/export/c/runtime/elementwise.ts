@@ -22,24 +22,38 @@ export const ELEMENTWISE = {
         put_float(y, i, rounded(scaled(x[i] - zero, scale)));
 }`,
   },
-  add_quantized: {
+  exact_sum: {
     needs: ['level'],
-    text: `/*
- * rne(fl(a * ra + fl(b * rb + fixed))), the products and what is added to them in float64, where the products are
- * exact.
- */
-static void add_quantized(const uint8_t *a, float ra, const uint8_t *b, float rb, float fixed, int32_t low,
-                          int32_t high, int32_t n, uint8_t *y)
+    text: `/* rne(fl(a * ra + fl(b * rb + fixed))), inside fl() in float64, where the products are exact. */
+static int32_t exact_sum(const addition *c, int32_t a, int32_t b, int32_t low, int32_t high)
 {
+    volatile double sum = (double)b * (double)c->rb + (double)c->fixed;
+    volatile float part = (float)sum;
+
+    sum = (double)a * (double)c->ra + (double)part;
+    part = (float)sum;
+    return level(part, 0, low, high);
+}`,
+  },
+  add_quantized: {
+    needs: ['exact_sum'],
+    text: `/* In fixed point, with one half in the offset. Sums nearer to a tie than all roundings together are done exactly. */
+static void add_quantized(const addition *c, const uint8_t *a, const uint8_t *b, int32_t low, int32_t high, int32_t n,
+                          uint8_t *y)
+{
+    const uint32_t one = (uint32_t)1 << c->shift;
     int32_t i;
 
     for (i = 0; i < n; i++) {
-        volatile double sum = (double)b[i] * (double)rb + (double)fixed;
-        volatile float part = (float)sum;
+        const int32_t sum = c->a * a[i] + c->b * b[i] + c->offset;
+        const uint32_t rest = (uint32_t)sum & (one - 1u);
+        int32_t whole = low;
 
-        sum = (double)a[i] * (double)ra + (double)part;
-        part = (float)sum;
-        y[i] = (uint8_t)level(part, 0, low, high);
+        if (rest <= c->margin || rest >= one - c->margin)
+            whole = exact_sum(c, a[i], b[i], low, high);
+        else if (sum > 0)
+            whole = sum >> c->shift;
+        y[i] = (uint8_t)(whole < low ? low : whole > high ? high : whole);
     }
 }`,
   },

@@ -55,16 +55,40 @@ static const int8_t *rows_by_tap(const layer *l, int32_t channel, int32_t taps, 
   },
   dots: {
     needs: [],
-    text: `/* sums[r] += sum of (x[i] - zero) * w[r * depth + i] for i < n, r < count <= 4. */
+    text: `/*
+ * sums[r] += sum of (x[i] - zero) * w[r * depth + i] for i < n, r < count <= 4. Four rows at a time: with Arm's DSP
+ * instructions four products of each by two SMLADs.
+ */
 static void dots(const uint8_t *x, int32_t zero, const int8_t *w, int32_t depth, int32_t n, int32_t count, int32_t *sums)
 {
-    int32_t i, r;
+    int32_t i = 0, r;
 
     if (count == 4) {
         const int8_t *w1 = w + depth, *w2 = w1 + depth, *w3 = w2 + depth;
         int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
 
-        for (i = 0; i < n; i++) {
+#if defined(__ARM_FEATURE_SIMD32)
+        const uint32_t zeros = (uint32_t)zero * 0x10001u;
+
+        for (; i + 4 <= n; i += 4) {
+            const int8_t *row = w + i;
+            uint32_t a, b;
+            int32_t even, odd;
+
+            memcpy(&a, x + i, 4);
+            even = (int32_t)__usub16(__uxtb16(a), zeros);
+            odd = (int32_t)__usub16(__uxtb16(a >> 8), zeros);
+            memcpy(&b, row, 4);
+            s0 = __smlad(__sxtb16((int32_t)b), even, __smlad(__sxtb16((int32_t)(b >> 8)), odd, s0));
+            memcpy(&b, row += depth, 4);
+            s1 = __smlad(__sxtb16((int32_t)b), even, __smlad(__sxtb16((int32_t)(b >> 8)), odd, s1));
+            memcpy(&b, row += depth, 4);
+            s2 = __smlad(__sxtb16((int32_t)b), even, __smlad(__sxtb16((int32_t)(b >> 8)), odd, s2));
+            memcpy(&b, row += depth, 4);
+            s3 = __smlad(__sxtb16((int32_t)b), even, __smlad(__sxtb16((int32_t)(b >> 8)), odd, s3));
+        }
+#endif
+        for (; i < n; i++) {
             const int32_t a = x[i] - zero;
 
             s0 += a * w[i];
@@ -128,41 +152,46 @@ static void product(const layer *l, const uint8_t *x, uint8_t *y, int8_t *scratc
 static void convolution(const layer *l, const uint8_t *x, uint8_t *y, int8_t *scratch)
 {
     const shape *s = &l->shape;
-    const int32_t in = s->in_channels, out = s->out_channels;
+    const int32_t in = s->in_channels, out = s->out_channels, zero = l->zero;
     const int32_t channels = in / s->groups, per_group = out / s->groups;
     const int32_t depth = (int32_t)s->kernel_height * s->kernel_width * channels;
     const int32_t step = s->dilation_width * in;
     const int32_t in_line = s->dilation_width == 1 && s->groups == 1; /* a row of taps is one piece of the input */
-    int32_t n, count, pixel, i, ky, kx;
+    int32_t n, count, row, ox, i, ky, kx;
 
     for (n = 0; n < out; n += count) {
         const int32_t group = n / per_group, left = (group + 1) * per_group - n;
         const int8_t *w;
+        int32_t at_y = n;
 
         count = left < 4 ? left : 4;
         w = rows(l, n, count, depth, scratch);
-        for (pixel = 0; pixel < (int32_t)s->batch * s->out_height * s->out_width; pixel++) {
-            const int32_t row = pixel / s->out_width;
+        for (row = 0; row < (int32_t)s->batch * s->out_height; row++) {
             const int32_t iy = row % s->out_height * s->stride_height - s->pad_top;
-            const int32_t ix = pixel % s->out_width * s->stride_width - s->pad_left;
-            const int32_t from = first_tap(ix, s->dilation_width);
-            const int32_t to = end_tap(ix, s->dilation_width, s->kernel_width, s->in_width);
+            const int32_t top = row / s->out_height * s->in_height + iy;
+            const int32_t first = first_tap(iy, s->dilation_height);
             const int32_t last = end_tap(iy, s->dilation_height, s->kernel_height, s->in_height);
-            int32_t sums[4] = {0, 0, 0, 0};
 
-            for (ky = first_tap(iy, s->dilation_height); ky < last && from < to; ky++) {
-                const int32_t line = row / s->out_height * s->in_height + iy + ky * s->dilation_height;
-                const int32_t at = (line * s->in_width + ix) * in + group * channels;
-                const int8_t *b = w + ky * s->kernel_width * channels;
+            for (ox = 0; ox < s->out_width; ox++, at_y += out) {
+                const int32_t ix = ox * s->stride_width - s->pad_left;
+                const int32_t from = first_tap(ix, s->dilation_width);
+                const int32_t to = end_tap(ix, s->dilation_width, s->kernel_width, s->in_width);
+                int32_t sums[4] = {0, 0, 0, 0};
 
-                if (in_line)
-                    dots(x + (at + from * in), l->zero, b + from * channels, depth, (to - from) * channels, count, sums);
-                else
-                    for (kx = from; kx < to; kx++)
-                        dots(x + (at + kx * step), l->zero, b + kx * channels, depth, channels, count, sums);
+                for (ky = first; ky < last && from < to; ky++) {
+                    const int32_t line = top + ky * s->dilation_height;
+                    const int32_t at = (line * s->in_width + ix) * in + group * channels;
+                    const int8_t *b = w + ky * s->kernel_width * channels;
+
+                    if (in_line)
+                        dots(x + (at + from * in), zero, b + from * channels, depth, (to - from) * channels, count, sums);
+                    else
+                        for (kx = from; kx < to; kx++)
+                            dots(x + (at + kx * step), zero, b + kx * channels, depth, channels, count, sums);
+                }
+                for (i = 0; i < count; i++)
+                    finish(l, n + i, sums[i], y, at_y + i);
             }
-            for (i = 0; i < count; i++)
-                finish(l, n + i, sums[i], y, pixel * out + n + i);
         }
     }
 }`,
@@ -173,33 +202,38 @@ static void convolution(const layer *l, const uint8_t *x, uint8_t *y, int8_t *sc
 static void depthwise(const layer *l, const uint8_t *x, uint8_t *y, int8_t *scratch)
 {
     const shape *s = &l->shape;
-    const int32_t in = s->in_channels, out = s->out_channels;
-    const int32_t taps = (int32_t)s->kernel_height * s->kernel_width;
+    const int32_t in = s->in_channels, out = s->out_channels, zero = l->zero;
+    const int32_t width = s->kernel_width, taps = s->kernel_height * width;
     const int32_t step = s->dilation_width * in;
-    int32_t n, pixel, ky, kx;
+    int32_t n, row, ox, ky, kx;
 
     for (n = 0; n < out; n++) {
         const int8_t *w = rows_by_tap(l, n, taps, scratch);
         const int32_t channel = n / (out / in);
+        int32_t at_y = n;
 
-        for (pixel = 0; pixel < (int32_t)s->batch * s->out_height * s->out_width; pixel++) {
-            const int32_t row = pixel / s->out_width;
+        for (row = 0; row < (int32_t)s->batch * s->out_height; row++) {
             const int32_t iy = row % s->out_height * s->stride_height - s->pad_top;
-            const int32_t ix = pixel % s->out_width * s->stride_width - s->pad_left;
-            const int32_t from = first_tap(ix, s->dilation_width);
-            const int32_t to = end_tap(ix, s->dilation_width, s->kernel_width, s->in_width);
+            const int32_t top = row / s->out_height * s->in_height + iy;
+            const int32_t first = first_tap(iy, s->dilation_height);
             const int32_t last = end_tap(iy, s->dilation_height, s->kernel_height, s->in_height);
-            int32_t sum = 0;
 
-            for (ky = first_tap(iy, s->dilation_height); ky < last; ky++) {
-                const int32_t line = row / s->out_height * s->in_height + iy + ky * s->dilation_height;
-                const int32_t at = (line * s->in_width + ix) * in + channel;
-                const int8_t *b = w + ky * s->kernel_width;
+            for (ox = 0; ox < s->out_width; ox++, at_y += out) {
+                const int32_t ix = ox * s->stride_width - s->pad_left;
+                const int32_t from = first_tap(ix, s->dilation_width);
+                const int32_t to = end_tap(ix, s->dilation_width, width, s->in_width);
+                int32_t sum = 0;
 
-                for (kx = from; kx < to; kx++)
-                    sum += (x[at + kx * step] - l->zero) * b[kx];
+                for (ky = first; ky < last; ky++) {
+                    const int32_t line = top + ky * s->dilation_height;
+                    const int32_t at = (line * s->in_width + ix) * in + channel;
+                    const int8_t *b = w + ky * width;
+
+                    for (kx = from; kx < to; kx++)
+                        sum += (x[at + kx * step] - zero) * b[kx];
+                }
+                finish(l, n, sum, y, at_y);
             }
-            finish(l, n, sum, y, pixel * out + n);
         }
     }
 }`,
