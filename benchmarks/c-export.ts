@@ -33,12 +33,17 @@ const MEASURED = TARGETS.cortexM4;
 interface Row {
   network: string;
   averageBits: number;
-  /** Bytes: weights, biases and scales as a packed file counts them; all constants of the C; its code. */
+  /** Bytes: weights, biases and scales as a packed file counts them; the C's arrays of numbers; all else in flash. */
   packed: number;
   constants: number;
   code: number;
   flash: number;
   arena: number;
+  /** Data that is no constant. */
+  statics: number;
+  /** Of one run, millions, and the network's multiply-adds. */
+  instructions: number;
+  macs: number;
   /** What the caller holds beside the arena. */
   buffers: number;
   /** Target -> outputs that agreed. */
@@ -60,6 +65,9 @@ const columns: Column<Row>[] = [
   },
   { title: 'arena, kB', right: true, text: ({ arena }) => kilobytes(arena) },
   { title: 'input and output, kB', right: true, text: ({ buffers }) => kilobytes(buffers) },
+  { title: 'other RAM, B', right: true, text: ({ statics }) => String(statics) },
+  { title: 'MACs, M', right: true, text: ({ macs }) => macs.toFixed(1) },
+  { title: 'instructions, M', right: true, text: ({ instructions }) => instructions.toFixed(1) },
   { title: 'equal to the bit', text: ({ equal }) => equal },
 ];
 
@@ -119,13 +127,14 @@ async function measure(pair: Pair, kernels: Kernels): Promise<Row> {
     const [network] = comparison.networks;
     const macro = (name: string) =>
       Number(new RegExp(`#define ${network.prefix.toUpperCase()}_${name} (\\d+)`).exec(network.header)?.[1]);
-    const { text, data } = comparison.workshop.sections(MEASURED, network.prefix);
-    let [packed, weights, bits] = [0, 0, 0];
+    const { text, data, bss } = comparison.workshop.sections(MEASURED);
+    let [packed, weights, bits, macs] = [0, 0, 0, 0];
     for (const layer of layers(graph)) {
       const width = quantization.layers.get(layer.name)!.bits;
       packed += weightBytes(layer.weights.length, layer.outChannels, width);
       weights += layer.weights.length;
       bits += layer.weights.length * width;
+      macs += layer.macs;
     }
     return {
       network: pair.name,
@@ -135,6 +144,9 @@ async function measure(pair: Pair, kernels: Kernels): Promise<Row> {
       code: text + data - macro('CONSTANT_BYTES'),
       flash: text + data,
       arena: macro('ARENA_BYTES'),
+      statics: data + bss,
+      instructions: comparison.instructions(MEASURED) / 1e6,
+      macs: macs / 1e6,
       buffers: macro('INPUT_BYTES') + macro('OUTPUT_BYTES'),
       equal: equal.join('; '),
     };
@@ -147,6 +159,6 @@ const kernels = await createKernels();
 const rows: Row[] = [];
 for (const pair of loadPairs(flags.pairs, flags.only)) rows.push(await measure(pair, kernels));
 kernels.dispose();
-const body = `Samples that each network was judged on, every bit of every output beside the engine's. Flash and code by \`${MEASURED.size}\` of the network's one object file, -Os, ${MEASURED.name} with its floating-point unit; packed weights are what a .sqnt file holds of weights, scales and biases.\n\n${markdownTable(rows, columns)}`;
+const body = `Samples that each network was judged on, every bit of every output beside the engine's. Flash by \`${MEASURED.size}\` of the network linked with all that it calls (memcpy and float64 sums included), ${MEASURED.name} -Os with its floating-point unit; packed weights are what a .sqnt file holds of weights, scales and biases. Instructions of one run are those of -O2, counted by the emulator.\n\n${markdownTable(rows, columns)}`;
 process.stdout.write(flags.json ? `${JSON.stringify(rows, null, 2)}\n` : `${body}\n`);
 if (flags.write) writeResults('C export', 'npm --prefix benchmarks run c-export -- --write', body);

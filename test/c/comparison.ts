@@ -91,6 +91,11 @@ export class Comparison {
     return at;
   }
 
+  /** Instructions of one run on the first sample; see Workshop. */
+  instructions(target: Target): number {
+    return this.workshop.instructions(target, this.#inputs);
+  }
+
   dispose(): void {
     this.workshop.dispose();
   }

@@ -115,41 +115,44 @@ export class Workshop {
    * outputs in the same order. Throws with the compiler's or the program's words.
    */
   run(target: Target, inputs: Uint8Array, samples: number): Uint8Array {
+    return this.#runMain(target, 'main.c', inputs, [`-DSAMPLES=${samples}`]);
+  }
+
+  /** Instructions that one run of the only network takes on an emulated Cortex-M, to the nearest 40. */
+  instructions(target: Target, input: Uint8Array): number {
+    const [command, ...rest] = target.emulator;
+    const counting = { ...target, emulator: [command, '-icount', 'shift=0', ...rest] };
+    const counted = this.#runMain(counting, 'count.c', input, []);
+    return new DataView(counted.buffer, counted.byteOffset).getUint32(0, true);
+  }
+
+  /** What the only network takes where it is linked with all that it calls and nothing else, compiled for size. */
+  sections(target: Target): Sections {
+    const [{ prefix }] = this.#networks;
+    const program = join(this.folder, 'alone');
+    const flags = target.flags.filter((flag) => !flag.startsWith('-O'));
+    const link = ['-nostartfiles', '-Wl,--gc-sections', `-Wl,-e,${prefix}_run`];
+    execFileSync(target.compiler, [...STRICT, ...flags, '-Os', `${prefix}.c`, '-o', program, ...link], {
+      cwd: this.folder,
+    });
+    const [, row] = execFileSync(target.size, [program], { encoding: 'utf8' }).split('\n');
+    const [text, data, bss] = row.trim().split(/\s+/).map(Number);
+    return { text, data, bss };
+  }
+
+  #runMain(target: Target, main: string, inputs: Uint8Array, defines: readonly string[]): Uint8Array {
     const program = join(this.folder, 'program');
-    const sources = [...this.#networks.map(({ prefix }) => `${prefix}.c`), join(board, 'main.c')];
-    execFileSync(
-      target.compiler,
-      [
-        ...STRICT,
-        ...target.flags,
-        `-DSAMPLES=${samples}`,
-        '-I.',
-        `-I${board}`,
-        ...sources,
-        join(board, `${target.machine}.c`),
-        '-o',
-        program,
-        ...target.link,
-      ],
-      { cwd: this.folder },
-    );
+    const sources = this.#networks.map(({ prefix }) => `${prefix}.c`);
+    const machine = [join(board, main), join(board, `${target.machine}.c`)];
+    const flags = [...STRICT, ...target.flags, ...defines, '-I.', `-I${board}`];
+    execFileSync(target.compiler, [...flags, ...sources, ...machine, '-o', program, ...target.link], {
+      cwd: this.folder,
+    });
     writeFileSync(join(this.folder, 'in.bin'), inputs);
     rmSync(join(this.folder, 'out.bin'), { force: true });
     const [command, ...values] = [...target.emulator, program];
     execFileSync(command, values, { cwd: this.folder });
     return readFileSync(join(this.folder, 'out.bin'));
-  }
-
-  /** What one network's source takes, compiled for size. */
-  sections(target: Target, prefix: string): Sections {
-    const object = join(this.folder, `${prefix}.o`);
-    const flags = target.flags.filter((flag) => !flag.startsWith('-O'));
-    execFileSync(target.compiler, [...STRICT, ...flags, '-Os', '-c', `${prefix}.c`, '-o', object], {
-      cwd: this.folder,
-    });
-    const [, row] = execFileSync(target.size, [object], { encoding: 'utf8' }).split('\n');
-    const [text, data, bss] = row.trim().split(/\s+/).map(Number);
-    return { text, data, bss };
   }
 
   dispose(): void {
