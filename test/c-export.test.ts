@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { cSource } from '../lib/export/c/index.ts';
 import type { Graph } from '../lib/graph/graph.ts';
 import { type Case, Comparison } from './c/comparison.ts';
 import { floatIslands } from './c/islands.ts';
-import { caseOf, operators, quantizationFor, ties, widths } from './c/networks.ts';
+import { allPairs, caseOf, operators, quantizationFor, ties, widths } from './c/networks.ts';
 import { type BuiltNetwork, missingTool, TARGETS, type Target, Workshop } from './c/targets.ts';
 import { image } from './engine/network.ts';
 import { availableKernels } from './engine/support.ts';
@@ -82,6 +85,13 @@ describe('C of a quantized network gives the bits of the engine', () => {
     );
   });
 
+  it('every pair of levels, added', function () {
+    if (missingTool(TARGETS.gcc)) this.skip();
+    const comparison = new Comparison([allPairs()], kernels, 1);
+    assert.equal(comparison.check(TARGETS.gcc), 6 * 65_536 * 4);
+    comparison.dispose();
+  });
+
   it('and the comparison sees a single wrong bit of a weight', function () {
     if (missingTool(TARGETS.gcc)) this.skip();
     const one = caseOf('sampler', graph, quantization, SAMPLES);
@@ -92,6 +102,35 @@ describe('C of a quantized network gives the bits of the engine', () => {
     const comparison = new Comparison([one], kernels, SAMPLES, (name) => cSource(graph, changed, { name }));
     assert.throws(() => comparison.check(TARGETS.gcc), /sampler on gcc: byte \d+ of 64 differs/);
     comparison.dispose();
+  });
+});
+
+describe('The guide to C', () => {
+  const guide = readFileSync(new URL('../docs/c-export.md', import.meta.url), 'utf8');
+  const [program] = [...guide.matchAll(/```c\n([\s\S]*?)```/g)].map(([, text]) => text);
+  const commands = [...guide.matchAll(/```sh\n([\s\S]*?)```/g)].flatMap(([, text]) =>
+    text.trim().split('\n'),
+  );
+
+  it('has a program that compiles and classifies', function () {
+    if (missingTool(TARGETS.gcc)) this.skip();
+    const files = cSource(graph, quantization, { name: 'kws' });
+    const workshop = new Workshop([{ prefix: 'sq_kws', files }]);
+    const { folder } = workshop;
+    writeFileSync(join(folder, 'guide.c'), `${program}\nint main(void)\n{\n    return 40 + classify();\n}\n`);
+    execFileSync('gcc', ['-std=c99', '-Wall', '-Wextra', '-Werror', 'guide.c', 'sq_kws.c', '-o', 'guide'], {
+      cwd: folder,
+    });
+    const { status } = spawnSync(join(folder, 'guide'));
+    assert.ok(status !== null && status >= 40 && status < 44, String(status));
+    const compile = commands.filter((command) => / -c sq_kws\.c$|^\S+-size /.test(command));
+    assert.equal(compile.length, 3);
+    const hasArm = !missingTool({ ...TARGETS.cortexM4, emulator: [] });
+    for (const command of compile) {
+      const [tool, ...values] = command.split(' ');
+      if (tool === 'gcc' || hasArm) execFileSync(tool, values, { cwd: folder });
+    }
+    workshop.dispose();
   });
 });
 

@@ -74,7 +74,10 @@ export class Comparison {
     this.#inputs = Buffer.concat(inputs);
     this.#expected = cases.map((one) => ({ name: one.name, outputs: expected(one, kernels, samples) }));
     for (const { name, outputs } of this.#expected)
-      assert.ok(new Set(outputs).size > 16, `${name}: outputs that say nothing`);
+      assert.ok(
+        new Set(new Uint32Array(outputs.slice().buffer)).size > 1,
+        `${name}: outputs that say nothing`,
+      );
   }
 
   /** Asserts that a target gives every bit of every network's outputs. Returns the number of bytes compared. */

@@ -82,6 +82,41 @@ export function ties(kernels: Kernels): { graph: Graph; quantization: Quantizati
   return { graph, quantization: { activations: new Map(activations), layers } };
 }
 
+/** Every pair of levels through several additions, whose scales have nothing to do with one another. */
+export function allPairs(): Case {
+  const next = random(30);
+  const net = new Network(30);
+  const levels = 256;
+  net.type('left', [N, levels * levels]);
+  net.type('right', [N, levels * levels]);
+  const quantizer = (scale: number): Quantizer => ({
+    bits: 8,
+    scale: Math.fround(scale),
+    zeroPoint: Math.floor(next() * levels),
+    low: 0,
+    high: 255,
+  });
+  const activations = new Map([
+    ['left', quantizer(0.02)],
+    ['right', quantizer(0.05 * next())],
+  ]);
+  // The last ones have no fixed point that fits.
+  const names = [0.01, 0.02, 0.05, 0.3, 1e-4, 1e-9].map((scale, i) => {
+    const name = net.node('Add', `sum${i}`, ['left', 'right'], [N, levels * levels], { clamp: OPEN });
+    activations.set(name, quantizer(scale * (0.5 + next())));
+    return name;
+  });
+  const pairs = (level: (i: number) => number) =>
+    Uint8Array.from({ length: levels * levels }, (_, i) => level(i));
+  return {
+    name: 'all pairs',
+    graph: net.graph(['left', 'right'], names),
+    quantization: { activations, layers: new Map() },
+    inputs: [pairs((i) => i >> 8), pairs((i) => i & 255)],
+    options: { input: 'uint8' },
+  };
+}
+
 /** A case with samples of noise, twice as wide as what its ranges were chosen from; the first holds what floats can. */
 export function caseOf(
   name: string,

@@ -50,7 +50,7 @@ const hosted = (name: string, compiler: string, flags: readonly string[], emulat
 export const TARGETS = {
   gcc: hosted('gcc', 'gcc', ['-O2']),
   sanitized: hosted('gcc, address and undefined-behaviour sanitizers', 'gcc', [
-    '-O1',
+    '-O0',
     '-fsanitize=address,undefined',
     '-fno-sanitize-recover=all',
   ]),

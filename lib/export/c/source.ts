@@ -156,6 +156,8 @@ function header(parts: HeaderParts): string {
       macros.push(
         [`INPUT_${i}_SCALE`, floatLiteral(quantizer.scale, port.name)],
         [`INPUT_${i}_ZERO_POINT`, quantizer.zeroPoint],
+        [`INPUT_${i}_LOW`, quantizer.low],
+        [`INPUT_${i}_HIGH`, quantizer.high],
       );
   });
   program.outputs.forEach(({ place }, i) => {
