@@ -180,6 +180,7 @@ export function operators(): Record<string, Graph> {
   return {
     'dilated, grouped, strided convolutions': convolutions(),
     'one dimension': oneDimension(),
+    'rows of more than the scratch': longRows(),
     'pools of every kind': pools(),
     'sums, joins, tables': sums(),
     moves: moves(),
@@ -227,6 +228,24 @@ function oneDimension(): Graph {
   });
   conv('d', 'c', [2, 1, 4], [N, 4, 2]);
   return net.graph(['x'], ['d']);
+}
+
+function longRows(): Graph {
+  const net = new Network(20);
+  net.type('x', [N, 8, 8, 4]);
+  net.conv('a', 'x', [30, 3, 3, 4], [N, 8, 8, 30], {});
+  net.node('Flatten', 'flat', ['a'], [N, 1920], { axis: 1 });
+  const linear = (name: string, input: string, [n, k]: [number, number]) =>
+    net.node(
+      'Linear',
+      name,
+      [input, net.constant(`${name}.w`, [n, k]), net.constant(`${name}.b`, [n])],
+      [N, n],
+      { clamp: OPEN },
+    );
+  linear('b', 'flat', [5, 1920]);
+  linear('c', 'b', [4, 5]);
+  return net.graph(['x'], ['c']);
 }
 
 function pools(): Graph {

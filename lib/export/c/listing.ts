@@ -86,7 +86,7 @@ export class Listing {
     const int32_t *bias;
     const float *multipliers;
     shape shape;
-    uint8_t bits, by_tap, is_float, zero, out_zero, low, high;
+    uint8_t bits, tile, by_tap, is_float, zero, out_zero, low, high;
 } layer;`,
       `typedef struct {
     float ra, rb, fixed;

@@ -174,6 +174,7 @@ function header(parts: HeaderParts): string {
           ...macros.map(([name]) => `#define SQ_${name} ${upper}_${name}`),
           '#endif',
           '',
+          '',
         ];
   const weights = published.length
     ? [`/* Weights of 4 bits, packed as ${packing}. */`, ...published, '']
@@ -224,8 +225,8 @@ function source(prefix: string, graph: Graph, listing: Listing, statements: read
 #include <arm_acle.h>
 #endif
 
-#if FLT_RADIX != 2 || FLT_MANT_DIG != 24 || FLT_MAX_EXP != 128 || DBL_MANT_DIG < 53
-#error "Expected floats of IEEE 754"
+#if FLT_RADIX != 2 || FLT_MANT_DIG != 24 || FLT_MAX_EXP != 128
+#error "Expected a float of IEEE 754"
 #endif
 
 ${listing.text()}

@@ -7,7 +7,7 @@ import { additionOf } from './addition.ts';
 import type { Listing } from './listing.ts';
 import { floatLiteral } from './names.ts';
 import type { Operation, Place } from './program.ts';
-import { isByTap, kindOf, type Packing, packedWeights, scratchBytes } from './weights.ts';
+import { isByTap, kindOf, type Packing, packedWeights, scratchBytes, tileOf } from './weights.ts';
 
 /** Sums of more than this many pixels could pass int32: 2^31 / 255. */
 const PIXEL_LIMIT = 8_421_504;
@@ -152,6 +152,7 @@ function product(operation: Of<'conv'> | Of<'gemm'>, context: StatementContext):
     listing.floats('multipliers', multipliers!, `a multiplier of node ${operation.node?.name}`),
     listing.shapeFields(shape),
     weights.bits,
+    tileOf(weights, kind),
     Number(byTap),
     Number(isFloat),
     zero,

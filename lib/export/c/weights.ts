@@ -39,12 +39,21 @@ function turned(q: Int8Array, outChannels: number): Int8Array {
   return Int8Array.from(q, (_, i) => q[(i % outChannels) * taps + Math.floor(i / outChannels)]);
 }
 
-/** Output channels that are computed together. */
-export const TILE = 4;
+/** Output channels that are computed together where their unpacked weights are few enough. */
+const LARGEST_TILE = 4;
+/** Of unpacked weights in bytes: more would cost RAM, and the loops over them are long anyway. */
+const TILE_BYTES = 4096;
+
+/** Output channels of a layer that are computed together. */
+export function tileOf({ taps, channels, bits }: WeightsShape, kind: LayerKind): number {
+  if (kind === 'depthwise') return 1;
+  if (bits === 8) return LARGEST_TILE;
+  return Math.max(1, Math.min(LARGEST_TILE, Math.floor(TILE_BYTES / (taps * channels))));
+}
 
 /** Bytes in which a layer unpacks the weights of one tile. */
-export function scratchBytes({ outChannels, taps, channels, groups, bits }: WeightsShape, kind: LayerKind) {
+export function scratchBytes(weights: WeightsShape, kind: LayerKind): number {
+  const { outChannels, taps, channels, groups, bits } = weights;
   if (bits === 8) return 0;
-  const rows = kind === 'depthwise' ? 1 : Math.min(TILE, outChannels / groups);
-  return rows * taps * channels;
+  return Math.min(tileOf(weights, kind), outChannels / groups) * taps * channels;
 }

@@ -24,7 +24,11 @@ export const ELEMENTWISE = {
   },
   exact_sum: {
     needs: ['level'],
-    text: `/* rne(fl(a * ra + fl(b * rb + fixed))), inside fl() in float64, where the products are exact. */
+    text: `#if DBL_MANT_DIG < 53
+#error "Expected a double of IEEE 754"
+#endif
+
+/* rne(fl(a * ra + fl(b * rb + fixed))), inside fl() in float64, where the products are exact. */
 static int32_t exact_sum(const addition *c, int32_t a, int32_t b, int32_t low, int32_t high)
 {
     volatile double sum = (double)b * (double)c->rb + (double)c->fixed;

@@ -132,8 +132,8 @@ static void product(const layer *l, const uint8_t *x, uint8_t *y, int8_t *scratc
     const int32_t pixels = (int32_t)s->batch * s->in_height * s->in_width;
     int32_t n, p, i;
 
-    for (n = 0; n < out; n += 4) {
-        const int32_t count = out - n < 4 ? out - n : 4;
+    for (n = 0; n < out; n += l->tile) {
+        const int32_t count = out - n < l->tile ? out - n : l->tile;
         const int8_t *w = rows(l, n, count, depth, scratch);
 
         for (p = 0; p < pixels; p++) {
@@ -164,7 +164,7 @@ static void convolution(const layer *l, const uint8_t *x, uint8_t *y, int8_t *sc
         const int8_t *w;
         int32_t at_y = n;
 
-        count = left < 4 ? left : 4;
+        count = left < l->tile ? left : l->tile;
         w = rows(l, n, count, depth, scratch);
         for (row = 0; row < (int32_t)s->batch * s->out_height; row++) {
             const int32_t iy = row % s->out_height * s->stride_height - s->pad_top;
