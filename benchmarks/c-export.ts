@@ -30,6 +30,19 @@ const COMPARED: readonly Target[] = [
 ];
 const MEASURED = TARGETS.cortexM4;
 
+const { values: flags } = parseArgs({
+  options: {
+    pairs: { type: 'string' },
+    only: { type: 'string', default: '^(dscnn-kws|resnet8|mobilenetv1)' },
+    samples: { type: 'string', default: '50' },
+    json: { type: 'boolean', default: false },
+    write: { type: 'boolean', default: false },
+  },
+});
+const samples = Number(flags.samples);
+if (!(Number.isInteger(samples) && samples > 0))
+  throw new Error(`Expected a whole number from 1 for samples but received ${flags.samples}.`);
+
 interface Row {
   network: string;
   averageBits: number;
@@ -46,8 +59,8 @@ interface Row {
   macs: number;
   /** What the caller holds beside the arena. */
   buffers: number;
-  /** Target -> outputs that agreed. */
-  equal: string;
+  /** Per target, samples whose outputs agreed; null where it was not run. */
+  equal: (number | null)[];
 }
 
 const kilobytes = (bytes: number) => (bytes / 1000).toFixed(1);
@@ -56,7 +69,7 @@ const columns: Column<Row>[] = [
   { title: 'average bits', right: true, text: ({ averageBits }) => averageBits.toFixed(2) },
   { title: 'packed weights, kB', right: true, text: ({ packed }) => kilobytes(packed) },
   { title: 'constants, kB', right: true, text: ({ constants }) => kilobytes(constants) },
-  { title: 'code, kB', right: true, text: ({ code }) => kilobytes(code) },
+  { title: 'code and geometry, kB', right: true, text: ({ code }) => kilobytes(code) },
   { title: 'flash, kB', right: true, text: ({ flash }) => kilobytes(flash) },
   {
     title: 'flash to packed',
@@ -68,21 +81,12 @@ const columns: Column<Row>[] = [
   { title: 'other RAM, B', right: true, text: ({ statics }) => String(statics) },
   { title: 'MACs, M', right: true, text: ({ macs }) => macs.toFixed(1) },
   { title: 'instructions, M', right: true, text: ({ instructions }) => instructions.toFixed(1) },
-  { title: 'equal to the bit', text: ({ equal }) => equal },
+  ...COMPARED.map(({ name }, i) => ({
+    title: `equal: ${name}`,
+    right: true,
+    text: ({ equal }: Row) => (equal[i] === null ? 'not run' : `${equal[i]} of ${samples}`),
+  })),
 ];
-
-const { values: flags } = parseArgs({
-  options: {
-    pairs: { type: 'string' },
-    only: { type: 'string', default: '^(dscnn-kws|resnet8|mobilenetv1)' },
-    samples: { type: 'string', default: '50' },
-    json: { type: 'boolean', default: false },
-    write: { type: 'boolean', default: false },
-  },
-});
-const samples = Number(flags.samples);
-if (!(Number.isInteger(samples) && samples > 0))
-  throw new Error(`Expected a whole number from 1 for samples but received ${flags.samples}.`);
 
 /** Widths from 2 to 8 for weights and 4, 6 and 8 for activations, 4 bits on average. */
 async function quantized(pair: Pair): Promise<{ graph: Graph; quantization: Quantization }> {
@@ -119,10 +123,13 @@ async function measure(pair: Pair, kernels: Kernels): Promise<Row> {
   try {
     const equal = COMPARED.map((target) => {
       const missing = missingTool(target);
-      if (missing) return `${target.name}: not run, ${missing} is missing`;
+      if (missing) {
+        process.stderr.write(`${pair.name}: not run on ${target.name}, ${missing} is not installed\n`);
+        return null;
+      }
       const outputs = comparison.check(target) / 4;
       process.stderr.write(`${pair.name}: ${outputs} outputs on ${target.name}\n`);
-      return `${target.name}: ${samples} of ${samples}`;
+      return samples; // fewer would have thrown
     });
     const [network] = comparison.networks;
     const macro = (name: string) =>
@@ -148,7 +155,7 @@ async function measure(pair: Pair, kernels: Kernels): Promise<Row> {
       instructions: comparison.instructions(MEASURED) / 1e6,
       macs: macs / 1e6,
       buffers: macro('INPUT_BYTES') + macro('OUTPUT_BYTES'),
-      equal: equal.join('; '),
+      equal,
     };
   } finally {
     comparison.dispose();

@@ -17,7 +17,7 @@ export interface Memory {
 }
 
 /** The places that an operation reads or writes. */
-export function placesIn({ values }: Operation, places: ReadonlySet<Place>): Place[] {
+function placesIn({ values }: Operation, places: ReadonlySet<Place>): Place[] {
   return (values as readonly unknown[]).filter((value): value is Place => places.has(value as Place));
 }
 
