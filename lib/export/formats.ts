@@ -1,0 +1,57 @@
+import { refuse } from '../errors.ts';
+import type { Graph } from '../graph/graph.ts';
+import type { FileModel } from '../onnx/index.ts';
+import type { Quantization } from '../quant/quantizer.ts';
+import { OPSETS } from './file-model.ts';
+import { ortModel } from './ort.ts';
+
+/** A quantized network, as every format is made from it. */
+export interface FormatSource {
+  /** ONNX form. */
+  graph: Graph;
+  quantization: Quantization;
+  /** Where it comes from and what its samples go through; ONNX files have it as model metadata. */
+  metadata: ReadonlyMap<string, string>;
+}
+
+/** One ONNX file. */
+export interface OnnxFormat {
+  kind: 'onnx';
+  description: string;
+  /** Opset where none is asked for. */
+  opset: number;
+  /** Throws UNSUPPORTED_MODEL where the opset has no form of a node. */
+  model(source: FormatSource, opset: number): FileModel;
+}
+
+/** A folder of files: name -> content. */
+export interface FolderFormat {
+  kind: 'folder';
+  description: string;
+  files(source: FormatSource): ReadonlyMap<string, string | Uint8Array>;
+}
+
+export type Format = OnnxFormat | FolderFormat;
+
+/** Every format that a quantized network can be exported to, one row each. */
+export const formats: Readonly<Record<string, Format>> = {
+  ort: {
+    kind: 'onnx',
+    description: 'integers from end to end: the fastest in onnxruntime',
+    opset: 21,
+    model: ({ graph, quantization, metadata }, opset) => ortModel(graph, quantization, { opset, metadata }),
+  },
+};
+
+/** The row of a format. Throws INVALID_ARGUMENT. */
+export function formatOf(name: string): Format {
+  if (Object.hasOwn(formats, name)) return formats[name];
+  return refuse(`one of ${Object.keys(formats).join(', ')}`, 'format', name);
+}
+
+/** Throws INVALID_ARGUMENT for an opset that is not written. */
+export function checkOpset(opset: number): void {
+  const { oldest, newest } = OPSETS;
+  if (!(Number.isInteger(opset) && opset >= oldest && opset <= newest))
+    refuse(`a whole number from ${oldest} to ${newest}`, 'opset', opset);
+}
