@@ -2,8 +2,13 @@ import { refuse } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { FileModel } from '../onnx/index.ts';
 import type { Quantization } from '../quant/quantizer.ts';
+import { compactModel, compactOpset } from './compact.ts';
 import { OPSETS } from './file-model.ts';
+import { leastOpset } from './opset.ts';
 import { ortModel } from './ort.ts';
+
+/** The first whose tensors have metadata: `ort` says widths there. */
+const METADATA_OPSET = 21;
 
 /** A quantized network, as every format is made from it. */
 export interface FormatSource {
@@ -19,7 +24,7 @@ export interface OnnxFormat {
   kind: 'onnx';
   description: string;
   /** Opset where none is asked for. */
-  opset: number;
+  opset(source: FormatSource): number;
   /** Throws UNSUPPORTED_MODEL where the opset has no form of a node. */
   model(source: FormatSource, opset: number): FileModel;
 }
@@ -38,8 +43,15 @@ export const formats: Readonly<Record<string, Format>> = {
   ort: {
     kind: 'onnx',
     description: 'integers from end to end: the fastest in onnxruntime',
-    opset: 21,
+    opset: ({ graph }) => Math.max(METADATA_OPSET, leastOpset(graph)),
     model: ({ graph, quantization, metadata }, opset) => ortModel(graph, quantization, { opset, metadata }),
+  },
+  compact: {
+    kind: 'onnx',
+    description: 'weights packed to 2, 4 or 8 bits, computed in float: the smallest ONNX file',
+    opset: ({ graph, quantization }) => compactOpset(graph, quantization),
+    model: ({ graph, quantization, metadata }, opset) =>
+      compactModel(graph, quantization, { opset, metadata }),
   },
 };
 

@@ -3,6 +3,7 @@ import type { Node } from '../graph/graph.ts';
 import type { QuantizedLayer } from '../quant/quantizer.ts';
 import { BITS_KEY, type Emission, emitResult } from './emission.ts';
 import { int64 } from './file-model.ts';
+import { outermostFirst, rankOf } from './orientation.ts';
 
 const INT32 = { low: -(2 ** 31), high: 2 ** 31 - 1 } as const;
 
@@ -16,7 +17,7 @@ function emitConv(emission: Emission, node: Node): void {
   const { graph, quantization } = emission;
   const layer = quantization.layers.get(node.name)!;
   const { shape } = graph.constants.get(node.inputs[1])!;
-  const weights = storeWeights(emission, node, outermostFirst(layer, shape[0], shape[1]), shape, layer);
+  const weights = storeWeights(emission, node, outermostFirst(layer.q, shape[0], shape[1]), shape, layer);
   const bias = storeBias(emission, node, layer);
   const { clamp, ...attributes } = node.attributes;
   emitResult(emission, node, clamp as readonly number[], (output) =>
@@ -39,8 +40,7 @@ function emitLinear(emission: Emission, node: Node): void {
   const bias = storeBias(emission, node, layer);
   const clamp = node.attributes['clamp'] as readonly number[];
   const [input] = node.inputs;
-  const rank = (graph.types.get(input) ?? graph.inputs.find(({ name }) => name === input))?.shape.length ?? 2;
-  if (rank === 2) {
+  if (rankOf(graph, input) === 2) {
     emitResult(emission, node, clamp, (output) =>
       file.node('Gemm', node, [emission.read(input), weights, bias], [output], { transB: 1 }),
     );
@@ -72,17 +72,6 @@ function outputShape({ graph }: Emission, node: Node): number[] {
       `Expected one open dimension for output ${output} of node ${node.name} but received [${shape.join(', ')}]; give --input-shape.`,
     );
   return shape.map((size) => (typeof size === 'string' ? -1 : size));
-}
-
-/** Layer q is [out][taps][channels]; ONNX wants [out][channels][taps]. */
-function outermostFirst(layer: QuantizedLayer, outChannels: number, channels: number): Int8Array {
-  const taps = layer.q.length / (outChannels * channels);
-  const q = new Int8Array(layer.q.length);
-  let i = 0;
-  for (let out = 0; out < outChannels; out++)
-    for (let channel = 0; channel < channels; channel++)
-      for (let tap = 0; tap < taps; tap++) q[i++] = layer.q[(out * taps + tap) * channels + channel];
-  return q;
 }
 
 function storeWeights(

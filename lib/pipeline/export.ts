@@ -84,7 +84,7 @@ function checkAsked(format: Format, name: string, opset: number): void {
 }
 
 function onnxFile(format: OnnxFormat, source: FormatSource, name: string, asked: number | undefined) {
-  const opset = asked ?? format.opset;
+  const opset = asked ?? format.opset(source);
   const file = format.model(source, opset);
   const contents: Contents = new Map([[name, writeModel(file)]]);
   return { opset, contents };
