@@ -2,6 +2,7 @@ import type { Node } from '../graph/graph.ts';
 import type { QuantizedLayer } from '../quant/quantizer.ts';
 import { type Emission, emitResult } from './emission.ts';
 import { outermostFirst, rankOf, transposed } from './orientation.ts';
+import { integerBias } from './ort-layers.ts';
 
 /** Integers of a layer as the operator takes them, and along which axis they have their scales. */
 export interface OrientedWeights {
@@ -26,8 +27,10 @@ export function emitFloatLayer(
   const { shape } = graph.constants.get(node.inputs[1])!;
   const input = emission.read(node.inputs[0]);
   const { clamp, ...attributes } = node.attributes;
-  const bias = () =>
-    file.tensor(`${node.name}_bias`, { dtype: 'float32', shape: [layer.bias.length], data: layer.bias });
+  const bias = () => {
+    const data = floatBias(emission, node, layer);
+    return file.tensor(`${node.name}_bias`, { dtype: 'float32', shape: [data.length], data });
+  };
   const isConv = node.op === 'Conv';
   if (isConv || rankOf(graph, node.inputs[0]) === 2) {
     const q = isConv ? outermostFirst(layer.q, shape[0], shape[1]) : layer.q;
@@ -50,4 +53,12 @@ export function emitFloatLayer(
     file.node('MatMul', node, [input, weights], [product]);
     file.node('Add', `${node.name}_bias`, [product, bias()], [output]);
   });
+}
+
+/** Behind a quantized input the bias stands for an integer too. */
+function floatBias({ quantizer }: Emission, node: Node, layer: QuantizedLayer): Float32Array {
+  const input = quantizer(node.inputs[0]);
+  if (!input) return layer.bias;
+  const { q, scales } = integerBias(layer, input);
+  return Float32Array.from(q, (value, channel) => value * scales[channel]);
 }

@@ -6,6 +6,7 @@ import { compactModel, compactOpset } from './compact.ts';
 import { OPSETS } from './file-model.ts';
 import { leastOpset } from './opset.ts';
 import { ortModel } from './ort.ts';
+import { qonnxModel } from './qonnx.ts';
 
 /** The first whose tensors have metadata: `ort` says widths there. */
 const METADATA_OPSET = 21;
@@ -52,6 +53,12 @@ export const formats: Readonly<Record<string, Format>> = {
     opset: ({ graph, quantization }) => compactOpset(graph, quantization),
     model: ({ graph, quantization, metadata }, opset) =>
       compactModel(graph, quantization, { opset, metadata }),
+  },
+  qonnx: {
+    kind: 'onnx',
+    description: 'IntQuant behind weights and activations: for FINN, hls4ml and other tools of qonnx',
+    opset: ({ graph }) => leastOpset(graph),
+    model: ({ graph, quantization, metadata }, opset) => qonnxModel(graph, quantization, { opset, metadata }),
   },
 };
 

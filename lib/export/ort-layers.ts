@@ -1,6 +1,6 @@
 import { SigmaQuantError } from '../errors.ts';
 import type { Node } from '../graph/graph.ts';
-import type { QuantizedLayer } from '../quant/quantizer.ts';
+import type { QuantizedLayer, Quantizer } from '../quant/quantizer.ts';
 import { BITS_KEY, type Emission, emitResult } from './emission.ts';
 import { int64 } from './file-model.ts';
 import { outermostFirst, rankOf } from './orientation.ts';
@@ -99,13 +99,10 @@ function storeWeights(
   return output;
 }
 
-/** int32 = rne(bias / fl(sa * sw)), saturated, with exactly that product as its scale. */
 function storeBias(emission: Emission, node: Node, layer: QuantizedLayer): string {
   const { file } = emission;
-  const inputScale = emission.quantizer(node.inputs[0])!.scale;
   const shape = [layer.scales.length];
-  const scales = layer.scales.map((scale) => Math.fround(inputScale * scale));
-  const data = integerBias(layer.bias, scales);
+  const { q: data, scales } = integerBias(layer, emission.quantizer(node.inputs[0])!);
   const bias = file.tensor(`${node.name}_bias`, { dtype: 'int32', shape, data });
   const scale = file.tensor(`${node.name}_bias_scale`, { dtype: 'float32', shape, data: scales });
   const zeroPoints = file.tensor(`${node.name}_bias_zero_point`, {
@@ -118,11 +115,17 @@ function storeBias(emission: Emission, node: Node, layer: QuantizedLayer): strin
   return output;
 }
 
-function integerBias(bias: Float32Array, scales: Float32Array): Int32Array {
-  return Int32Array.from(bias, (value, channel) => {
+/** int32 = rne(bias / fl(sa * sw)), saturated, with exactly that product as its scale. */
+export function integerBias(
+  { bias, scales: own }: QuantizedLayer,
+  input: Quantizer,
+): { q: Int32Array; scales: Float32Array } {
+  const scales = own.map((scale) => Math.fround(input.scale * scale));
+  const q = Int32Array.from(bias, (value, channel) => {
     const x = value / scales[channel];
     const floor = Math.floor(x);
     const rounded = x - floor === 0.5 ? floor + Math.abs(floor % 2) : Math.round(x);
     return Math.min(INT32.high, Math.max(INT32.low, rounded));
   });
+  return { q, scales };
 }
