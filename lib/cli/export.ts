@@ -1,6 +1,6 @@
-import { type ExportResult, exportModel, exportPath } from '../pipeline/export.ts';
+import { exportModel, exportPath } from '../pipeline/export.ts';
 import { modelName } from '../pipeline/files.ts';
-import { bytes } from '../report/numbers.ts';
+import { exportText } from '../report/export-text.ts';
 import { commonOptions, defined, required } from './options.ts';
 import { type Action, EXIT_CODES } from './program.ts';
 
@@ -18,13 +18,6 @@ export const exportAction: Action = async (model, flags, terminal) => {
     ...defined({ inputShapes, opset: flags['opset'] as number | undefined }),
   });
   const { contents: _, ...document } = result;
-  terminal.out(flags['json'] ? `${JSON.stringify(document)}\n` : text(result));
+  terminal.out(flags['json'] ? `${JSON.stringify(document)}\n` : exportText(result));
   return EXIT_CODES.met;
 };
-
-function text({ model, format, opset, files, out }: ExportResult): string {
-  const size = files.reduce((sum, file) => sum + file.bytes, 0);
-  const form = opset === null ? format : `${format}, opset ${opset}`;
-  const what = files.length === 1 ? '' : `, ${files.length} files`;
-  return `${model}: ${form}, ${bytes(size)}${what}, written to ${out}\n`;
-}

@@ -6,10 +6,12 @@ import { compactModel, compactOpset } from './compact.ts';
 import { OPSETS } from './file-model.ts';
 import { leastOpset } from './opset.ts';
 import { ortModel } from './ort.ts';
-import { qonnxModel } from './qonnx.ts';
+import { offCentre, qonnxModel } from './qonnx.ts';
 
 /** The first whose tensors have metadata: `ort` says widths there. */
 const METADATA_OPSET = 21;
+/** Values that a note names. */
+const NAMED = 4;
 
 /** A quantized network, as every format is made from it. */
 export interface FormatSource {
@@ -28,6 +30,8 @@ export interface OnnxFormat {
   opset(source: FormatSource): number;
   /** Throws UNSUPPORTED_MODEL where the opset has no form of a node. */
   model(source: FormatSource, opset: number): FileModel;
+  /** Sentences on what a reader of the file should know. */
+  notes?(source: FormatSource): string[];
 }
 
 /** A folder of files: name -> content. */
@@ -59,8 +63,18 @@ export const formats: Readonly<Record<string, Format>> = {
     description: 'IntQuant behind weights and activations: for FINN, hls4ml and other tools of qonnx',
     opset: ({ graph }) => leastOpset(graph),
     model: ({ graph, quantization, metadata }, opset) => qonnxModel(graph, quantization, { opset, metadata }),
+    notes: ({ quantization }) => offCentreNotes(quantization),
   },
 };
+
+function offCentreNotes(quantization: Quantization): string[] {
+  const names = offCentre(quantization);
+  if (names.length === 0) return [];
+  const shown = names.slice(0, NAMED).join(', ') + (names.length > NAMED ? ', ...' : '');
+  return [
+    `${names.length} of ${quantization.activations.size} values have a zero point other than 0 (${shown}); tools that take none, such as the conversion of qonnx to QuantizeLinear, leave these IntQuant as they are.`,
+  ];
+}
 
 /** The row of a format. Throws INVALID_ARGUMENT. */
 export function formatOf(name: string): Format {

@@ -1,5 +1,7 @@
 import { refuse } from '../errors.ts';
 import { checkOpset, type Format, type FormatSource, formatOf, type OnnxFormat } from '../export/formats.ts';
+import { type Forecast, ONNXRUNTIME, preflight } from '../export/preflight.ts';
+import type { LayerForecast } from '../export/preflight-layers.ts';
 import { quantizationOf, withStoredFloats } from '../export/read-back.ts';
 import { writeModel } from '../onnx/index.ts';
 import { openAllocation } from './allocation-file.ts';
@@ -21,6 +23,17 @@ export interface ExportOptions extends Pick<CommonOptions, 'model' | 'inputShape
   force?: boolean;
 }
 
+/** A forecast by the rules of one release. */
+export interface ExportForecast extends Omit<Forecast, 'layers'> {
+  version: string;
+  layers: ExportedLayer[];
+}
+
+export interface ExportedLayer extends LayerForecast {
+  /** Width of the weights; null for a layer that stayed float. */
+  bits: number | null;
+}
+
 /** The document of `export --json`. */
 export interface ExportSummary {
   model: string;
@@ -28,6 +41,10 @@ export interface ExportSummary {
   /** Null for a format that is no ONNX file. */
   opset: number | null;
   files: { name: string; bytes: number }[];
+  /** What onnxruntime's CPU provider will do with the file; null for a format that is no ONNX file. */
+  onnxruntime: ExportForecast | null;
+  /** Sentences on what a reader of the file should know. */
+  notes: string[];
   /** Where they were written; null where no `out` was given. */
   out: string | null;
 }
@@ -66,7 +83,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportResult>
   const made =
     format.kind === 'onnx'
       ? onnxFile(format, source, exportPath(model.name, name), opset)
-      : { opset: null, contents: format.files(source) };
+      : { opset: null, contents: format.files(source), onnxruntime: null, notes: [] };
   signal?.throwIfAborted();
   if (out !== undefined) await write(out, format, made.contents, force, signal);
   return {
@@ -86,8 +103,15 @@ function checkAsked(format: Format, name: string, opset: number): void {
 function onnxFile(format: OnnxFormat, source: FormatSource, name: string, asked: number | undefined) {
   const opset = asked ?? format.opset(source);
   const file = format.model(source, opset);
+  const { layers, ...forecast } = preflight(file);
+  const widths = source.quantization.layers;
+  const onnxruntime: ExportForecast = {
+    version: ONNXRUNTIME,
+    ...forecast,
+    layers: layers.map((own) => ({ ...own, bits: widths.get(own.layer)?.bits ?? null })),
+  };
   const contents: Contents = new Map([[name, writeModel(file)]]);
-  return { opset, contents };
+  return { opset, contents, onnxruntime, notes: format.notes?.(source) ?? [] };
 }
 
 async function write(
