@@ -211,9 +211,10 @@ function tensorProto(
   });
 }
 
-/** Elements below a byte are packed, the last byte filled with zeros. */
+/** Elements below a byte are packed, the last byte filled with zeros: a length that does not fit was not packed. */
 function checkSize(name: string, { dtype, shape, data }: TensorValue): void {
   const bits = elementBits(dataType(dtype, name))!;
+  if (bits >= 8) return;
   const elements = shape.reduce((product, size) => product * size, 1);
   const expected = Math.ceil((elements * bits) / 8);
   const { byteLength } = data as ArrayBufferView;
