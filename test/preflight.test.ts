@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { openNetwork } from '../benchmarks/networks/network.ts';
 import { loadPairs } from '../benchmarks/pairs.ts';
+import { kernelsOf, optimized } from '../benchmarks/profiles/optimized.ts';
 import { type FormatSource, formats } from '../lib/export/formats.ts';
 import { preflight } from '../lib/export/preflight.ts';
 import { type FileModel, writeModel } from '../lib/onnx/index.ts';
 import { type FormOptions, form } from './models/quantized-forms.ts';
-import { hasOnnxruntime, kernelsOf, optimized } from './support/optimized.ts';
+import { hasOnnxruntime } from './support/onnxruntime.ts';
 
 /** What is foretold for the one layer of a form: the operator that runs it, or the reason of a refusal. */
 const FORMS: readonly [what: string, options: FormOptions, kernel: string | RegExp][] = [

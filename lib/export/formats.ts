@@ -7,6 +7,8 @@ import { OPSETS } from './file-model.ts';
 import { leastOpset } from './opset.ts';
 import { ortModel } from './ort.ts';
 import { offCentre, qonnxModel } from './qonnx.ts';
+import { checkReadBack } from './read-back.ts';
+import { checkStoredWeights } from './stored-weights.ts';
 
 /** The first whose tensors have metadata: `ort` says widths there. */
 const METADATA_OPSET = 21;
@@ -30,6 +32,8 @@ export interface OnnxFormat {
   opset(source: FormatSource): number;
   /** Throws UNSUPPORTED_MODEL where the opset has no form of a node. */
   model(source: FormatSource, opset: number): FileModel;
+  /** Reads the file back; throws INTERNAL where it holds other integers than it should. */
+  check(bytes: Uint8Array, quantization: Quantization): void;
   /** Sentences on what a reader of the file should know. */
   notes?(source: FormatSource): string[];
 }
@@ -50,6 +54,7 @@ export const formats: Readonly<Record<string, Format>> = {
     description: 'integers from end to end: the fastest in onnxruntime',
     opset: ({ graph }) => Math.max(METADATA_OPSET, leastOpset(graph)),
     model: ({ graph, quantization, metadata }, opset) => ortModel(graph, quantization, { opset, metadata }),
+    check: checkReadBack,
   },
   compact: {
     kind: 'onnx',
@@ -57,12 +62,14 @@ export const formats: Readonly<Record<string, Format>> = {
     opset: ({ graph, quantization }) => compactOpset(graph, quantization),
     model: ({ graph, quantization, metadata }, opset) =>
       compactModel(graph, quantization, { opset, metadata }),
+    check: checkStoredWeights,
   },
   qonnx: {
     kind: 'onnx',
     description: 'IntQuant behind weights and activations: for FINN, hls4ml and other tools of qonnx',
     opset: ({ graph }) => leastOpset(graph),
     model: ({ graph, quantization, metadata }, opset) => qonnxModel(graph, quantization, { opset, metadata }),
+    check: checkStoredWeights,
     notes: ({ quantization }) => offCentreNotes(quantization),
   },
 };

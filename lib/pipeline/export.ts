@@ -110,7 +110,9 @@ function onnxFile(format: OnnxFormat, source: FormatSource, name: string, asked:
     ...forecast,
     layers: layers.map((own) => ({ ...own, bits: widths.get(own.layer)?.bits ?? null })),
   };
-  const contents: Contents = new Map([[name, writeModel(file)]]);
+  const bytes = writeModel(file);
+  format.check(bytes, source.quantization);
+  const contents: Contents = new Map([[name, bytes]]);
   return { opset, contents, onnxruntime, notes: format.notes?.(source) ?? [] };
 }
 

@@ -1,21 +1,8 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { openSession } from '../../benchmarks/onnxruntime.ts';
 import { type FileModel, readModel } from '../../lib/onnx/index.ts';
-
-/** Whether onnxruntime-node is installed beside the benchmarks; says so where it is not. */
-export function hasOnnxruntime(): boolean {
-  try {
-    createRequire(fileURLToPath(new URL('../../benchmarks/', import.meta.url))).resolve('onnxruntime-node');
-    return true;
-  } catch {
-    console.log('      skipped: no onnxruntime-node in benchmarks');
-    return false;
-  }
-}
+import { openSession } from '../onnxruntime.ts';
 
 /** What onnxruntime makes of a file: the operator of every node that it really runs, or its reason to refuse the file. */
 export type Optimized = { operators: ReadonlyMap<string, string> } | { refusal: string };
