@@ -111,6 +111,10 @@ export function fileModel(
   file: FileBuilder,
   { opset, metadata, functions = [] }: FileOptions,
 ): FileModel {
+  for (const { name } of graph.outputs) {
+    const constant = graph.constants.get(name);
+    if (constant) file.constant(name, constant);
+  }
   const ir = IR_VERSIONS.findLast(([since]) => since <= opset)![1];
   const irVersion = functions.length > 0 ? Math.max(ir, FUNCTIONS_IR) : ir;
   const perTensor = irVersion >= TENSOR_METADATA_IR;

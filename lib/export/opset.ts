@@ -25,6 +25,7 @@ const SINCE: Record<string, number> = {
   HardSwish: 14,
   Trilu: 14,
   Bernoulli: 15,
+  CastLike: 15,
   GridSample: 16,
   LayerNormalization: 17,
   Col2Im: 18,
@@ -43,6 +44,7 @@ const SINCE: Record<string, number> = {
   CumProd: 26,
 };
 
+const REDUCTIONS = ['L1', 'L2', 'LogSum', 'LogSumExp', 'Max', 'Mean', 'Min', 'Prod', 'SumSquare'];
 /** What a node says that its operator could not say from the beginning, and since when it can. */
 const NEEDS: Record<string, (node: Node, graph: Graph) => number> = {
   AveragePool: ({ attributes: { dilations } }) =>
@@ -53,10 +55,22 @@ const NEEDS: Record<string, (node: Node, graph: Graph) => number> = {
     if (attributes['coordinate_transformation_mode'] === 'half_pixel_symmetric') return 19;
     return ['antialias', 'axes', 'keep_aspect_ratio_policy'].some((name) => name in attributes) ? 18 : 0;
   },
+  ...Object.fromEntries(
+    REDUCTIONS.map((name) => [`Reduce${name}`, (node: Node, graph: Graph) => reduceSince(node, graph, 18)]),
+  ),
+  ReduceSum: (node, graph) => reduceSince(node, graph, 13),
   ScatterElements: reductionSince,
   ScatterND: reductionSince,
   Shape: ({ attributes }) => ('start' in attributes || 'end' in attributes ? 15 : 0),
 };
+
+/** Reducing along no axes at all came with axes as an input, truth values later. */
+function reduceSince({ inputs, attributes }: Node, graph: Graph, since: number): number {
+  const axes = inputs[1] ? graph.constants.get(inputs[1]) : null;
+  const nowhere = attributes['noop_with_empty_axes'] === 1 && (axes === null || axes?.data.length === 0);
+  const type = graph.types.get(inputs[0]) ?? graph.inputs.find(({ name }) => name === inputs[0]);
+  return Math.max(nowhere ? since : 0, type?.dtype === 'bool' ? 20 : 0);
+}
 
 function reductionSince({ attributes: { reduction = 'none' } }: Node): number {
   if (reduction === 'none') return 0;
@@ -112,6 +126,17 @@ function moved(attribute: string, since: number, position: number): Convert {
   };
 }
 
+/** With its axes as an attribute a reduction has nothing to say of empty ones. */
+function reduce(since: number): Convert {
+  const move = moved('axes', since, 1);
+  return (emission, node, from, to) => {
+    const converted = move(emission, node, from, to);
+    return to < since
+      ? { ...converted, attributes: without(converted.attributes, 'noop_with_empty_axes') }
+      : converted;
+  };
+}
+
 /** Before opset 13 everything from `axis` (1 by default) on was one dimension. */
 const softmax: Convert = (emission, node, from, to) => {
   if (from >= 13 || to < 13) return same(emission, node, from, to);
@@ -124,15 +149,18 @@ const softmax: Convert = (emission, node, from, to) => {
   return { op, inputs, extra: [], attributes: { ...attributes, axis: place } };
 };
 
+/** Without sizes: until opset 18 all parts are alike; from there on the last may be smaller, and they are counted. */
 const split: Convert = (emission, node, from, to) => {
   const converted = moved('split', 13, 1)(emission, node, from, to);
-  const { inputs, extra } = converted;
   const attributes = without(converted.attributes, 'num_outputs');
-  const even = !inputs[1] && extra.length === 0 && to >= 18;
-  return {
-    ...converted,
-    attributes: even ? { ...attributes, num_outputs: node.outputs.length } : attributes,
-  };
+  if (converted.inputs[1] || converted.extra.length > 0) return { ...converted, attributes };
+  if (to >= 18) return { ...converted, attributes: { ...attributes, num_outputs: node.outputs.length } };
+  const axis = (attributes['axis'] as number | undefined) ?? 0;
+  const sizes = node.outputs.map((output) => emission.graph.types.get(output)?.shape.at(axis));
+  if (new Set(sizes).size === 1) return { ...converted, attributes };
+  if (!sizes.every((size) => typeof size === 'number'))
+    refuseNode(emission, node, 'whose parts have unknown sizes');
+  return { ...converted, extra: [emission.file.tensor(`${node.name}_split`, int64(...sizes))], attributes };
 };
 
 const slice: Convert = (emission, node, from, to) => {
@@ -239,13 +267,11 @@ const reshape: Convert = (emission, node, from, to) => {
   return to < 14 ? { ...converted, attributes: without(converted.attributes, 'allowzero') } : converted;
 };
 
-const REDUCTIONS = ['L1', 'L2', 'LogSum', 'LogSumExp', 'Max', 'Mean', 'Min', 'Prod', 'SumSquare'];
-
 const ROWS: Record<string, Convert> = {
   Squeeze: moved('axes', 13, 1),
   Unsqueeze: moved('axes', 13, 1),
-  ReduceSum: moved('axes', 13, 1),
-  ...Object.fromEntries(REDUCTIONS.map((name) => [`Reduce${name}`, moved('axes', 18, 1)])),
+  ReduceSum: reduce(13),
+  ...Object.fromEntries(REDUCTIONS.map((name) => [`Reduce${name}`, reduce(18)])),
   Split: split,
   Softmax: softmax,
   LogSoftmax: softmax,
@@ -266,9 +292,13 @@ const ROWS: Record<string, Convert> = {
   ScatterElements: scatter,
 };
 
-/** The node in the form of the file's opset. Throws UNSUPPORTED_MODEL naming the node where there is none. */
-export function convertNode(emission: Emission, node: Node): ConvertedNode {
+/** Throws UNSUPPORTED_MODEL, naming the node, where the file's opset cannot say what it does. */
+export function checkSince(emission: Emission, node: Node): void {
   const since = sinceOf(node, emission.graph);
   if (emission.opset < since) refuseNode(emission, node, `which opset ${since} was the first to have`);
+}
+
+/** The node in the form of the file's opset. Throws UNSUPPORTED_MODEL naming the node where there is none. */
+export function convertNode(emission: Emission, node: Node): ConvertedNode {
   return (ROWS[node.op] ?? same)(emission, node, emission.graph.opset, emission.opset);
 }

@@ -1,7 +1,7 @@
 import type { Attribute, Node } from '../graph/graph.ts';
 import { clipLimits, type Emission, emitResult, requantizes, unquantizedName } from './emission.ts';
 import { floatScalar, int64 } from './file-model.ts';
-import { convertNode } from './opset.ts';
+import { checkSince, convertNode } from './opset.ts';
 import { rankOf, transposed } from './orientation.ts';
 
 type Attributes = Readonly<Record<string, Attribute>>;
@@ -68,6 +68,7 @@ function pick(attributes: Attributes, names: readonly string[]): Attributes {
 /** A node that is no quantized layer: float between what its inputs and outputs are in the file. */
 export function emitNode(emission: Emission, node: Node): void {
   const { file } = emission;
+  checkSince(emission, node);
   if (node.op === 'Linear' && emitWideLinear(emission, node)) return;
   const row = ROWS[node.op];
   const converted = row ? null : convertNode(emission, node);
