@@ -6,10 +6,11 @@ import { SigmaQuantError } from '../lib/errors.ts';
 import { OPSETS } from '../lib/export/file-model.ts';
 import { leastOpset } from '../lib/export/opset.ts';
 import { ortModel } from '../lib/export/ort.ts';
-import type { Tensor } from '../lib/graph/graph.ts';
+import { preflight } from '../lib/export/preflight.ts';
+import type { Graph, Tensor } from '../lib/graph/graph.ts';
 import { importGraph } from '../lib/graph/index.ts';
 import { numbers } from '../lib/graph/tensors.ts';
-import { writeModel } from '../lib/onnx/index.ts';
+import { type FileModel, writeModel } from '../lib/onnx/index.ts';
 import { hasOnnxruntime } from './support/onnxruntime.ts';
 
 const FLOAT = { activations: new Map(), layers: new Map() };
@@ -40,9 +41,9 @@ function same(actual: readonly Tensor[], expected: readonly Tensor[]): boolean {
 }
 
 /** Written in `opset`; null where that set cannot say it. */
-function rewritten(graph: Parameters<typeof ortModel>[0], opset: number): Uint8Array | null {
+function rewritten(graph: Graph, opset: number): FileModel | null {
   try {
-    return writeModel(ortModel(graph, FLOAT, { opset, metadata: new Map() }));
+    return ortModel(graph, FLOAT, { opset, metadata: new Map() });
   } catch (error) {
     if (error instanceof SigmaQuantError && error.code === 'UNSUPPORTED_MODEL') return null;
     throw error;
@@ -71,14 +72,16 @@ describe('operators in the sets that files are written in', () => {
           const least = leastOpset(graph);
           for (const to of TARGETS) {
             const what = `${test.form}, ${from} to ${to}`;
-            const bytes = rewritten(graph, to);
-            if ((bytes === null) !== to < least) wrong.push(`${what}: ${bytes ? 'written' : 'refused'}`);
+            const file = rewritten(graph, to);
+            if ((file === null) !== to < least) wrong.push(`${what}: ${file ? 'written' : 'refused'}`);
             compared++;
-            if (bytes === null || expected === null) continue;
+            if (file === null || expected === null) continue;
+            const { loads } = preflight(file);
             try {
-              if (!same(await results(bytes, feeds), expected)) wrong.push(`${what}: differs`);
+              if (!same(await results(writeModel(file), feeds), expected)) wrong.push(`${what}: differs`);
+              if (!loads) wrong.push(`${what}: loads`);
             } catch (error) {
-              wrong.push(`${what}: ${(error as Error).message.slice(0, 200)}`);
+              if (loads) wrong.push(`${what}: ${(error as Error).message.slice(0, 200)}`);
             }
           }
         }

@@ -82,10 +82,18 @@ const relu = (change: Partial<FileModel>): FileModel => {
   };
 };
 
+const swish = (opset: number) =>
+  relu({
+    opset,
+    irVersion: 13,
+    nodes: [{ op: 'Swish', name: 'only', inputs: ['x'], outputs: ['y'], attributes: { alpha: 1.5 } }],
+  });
+
 /** Files that do not load for what they are as a whole. */
 const REFUSED: readonly [what: string, model: FileModel, reason: RegExp][] = [
   ['opset 27', relu({ opset: 27, irVersion: 13 }), /opset 27 is not read/],
   ['IR version 14', relu({ opset: 26, irVersion: 14 }), /IR version 14 is not read/],
+  ['Swish in opset 25', swish(25), /no kernel of Swish in opset 25/],
   [
     'an operator of an unknown domain',
     relu({
@@ -139,6 +147,8 @@ describe('preflight', () => {
     }
     for (const [what, model] of REFUSED)
       if (!('refusal' in (await optimized(writeModel(model))))) wrong.push(`${what}: loads`);
+    assert.ok(preflight(swish(24)).loads);
+    assert.ok('operators' in (await optimized(writeModel(swish(24)))));
     assert.deepEqual(wrong, []);
   });
 });

@@ -36,11 +36,22 @@ const TYPES_SINCE: Readonly<Record<string, number>> = {
   uint16: 21,
 };
 
+/**
+ * Operators without a kernel of their own: onnxruntime runs them as the function that ONNX defines them by, which it only
+ * finds in the opset that brought them.
+ */
+const INLINED_IN: Readonly<Record<string, number>> = { Swish: 24 };
+
 /** Before a file is written: whether it loads, and with what every layer runs. A pure function of the file. */
 export function preflight(model: FileModel): Forecast {
   const index = indexOf(model);
   const layers = forecastLayers(index);
-  const refusals = [...versionRefusals(model), ...domainRefusals(model), ...typeRefusals(index)];
+  const refusals = [
+    ...versionRefusals(model),
+    ...domainRefusals(model),
+    ...typeRefusals(index),
+    ...kernelRefusals(model),
+  ];
   const loads = refusals.length === 0 && layers.every(({ execution }) => execution !== 'refused');
   return { loads, refusals, layers };
 }
@@ -86,4 +97,14 @@ function typeRefusals(index: FileIndex): Refusal[] {
             },
           ];
     });
+}
+
+function kernelRefusals({ nodes, opset }: FileModel): Refusal[] {
+  return nodes
+    .filter(({ op, domain }) => !domain && opset > (INLINED_IN[op] ?? opset))
+    .map(({ name, op }) => ({
+      node: name,
+      reason: `there is no kernel of ${op} in opset ${opset}`,
+      advice: `write opset ${INLINED_IN[op]}`,
+    }));
 }
