@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type Format, formats } from '../lib/export/formats.ts';
 import { quantizationOf } from '../lib/export/read-back.ts';
-import { quantize } from '../lib/index.ts';
+import { importGraph } from '../lib/graph/index.ts';
+import { exportModel, quantize } from '../lib/index.ts';
 import { readModel } from '../lib/onnx/index.ts';
+import { dequantizeWeights } from '../lib/quant/weights.ts';
 import { sigmaquant } from './support/command.ts';
 import { COUNT, type Exported, exportedNetwork, SCALE } from './support/exported.ts';
 
@@ -56,6 +59,80 @@ describe('export on the command line', () => {
       const original = new Uint8Array(readFileSync(join(allocation, 'model.onnx')));
       assert.deepEqual(quantizationOf(bytes), quantizationOf(original));
     });
+
+  it('writes compact in the least opset that has its types, and says what onnxruntime will do', async () => {
+    const { code, out, error } = await run('compact', 'compact.onnx');
+    assert.equal(code, 0, error);
+    assert.match(out, /^tiny: compact, opset 25, /);
+    assert.match(
+      out,
+      /\nconv2 +Conv +2 +int2 +float +Conv +its input is float; int2 weights are dequantized/,
+    );
+    assert.match(out, /\nfc +Gemm +8 +int8 +float +Gemm /);
+    assert.match(out, /\nonnxruntime 1\.30, CPU: loads the file; 5 layers, 5 float\n/);
+    assert.match(out, /\ninstead: format ort quantizes activations\n/);
+    const { graph } = importGraph(new Uint8Array(readFileSync(at('compact.onnx'))), {
+      acceptQuantized: true,
+      foldQuantized: true,
+    });
+    const { layers } = quantizationOf(new Uint8Array(readFileSync(join(allocation, 'model.onnx'))));
+    const fc = graph.nodes.find(({ name }) => name === 'fc')!;
+    const { q, scales } = layers.get('fc')!;
+    assert.deepEqual(graph.constants.get(fc.inputs[1])!.data, dequantizeWeights(q, scales));
+    const smaller = await run('compact', 'int4.onnx', '--opset', '21', '--json');
+    const { onnxruntime, opset } = JSON.parse(smaller.out);
+    assert.equal(opset, 21);
+    assert.deepEqual(
+      onnxruntime.layers.map((layer: { bits: number; weights: string }) => [layer.bits, layer.weights]),
+      [
+        [8, 'int8'],
+        [2, 'int4'],
+        [4, 'int4'],
+        [5, 'int8'],
+        [8, 'int8'],
+      ],
+    );
+  });
+
+  it('writes qonnx with the operator that it uses', async () => {
+    const { code, out, error } = await run('qonnx', 'qonnx.onnx', '--json');
+    assert.equal(code, 0, error);
+    const { opset, onnxruntime, notes } = JSON.parse(out);
+    assert.deepEqual([opset, onnxruntime.version, onnxruntime.loads], [13, '1.30', true]);
+    assert.match(notes[0], /^\d of 7 values have a zero point other than 0 \(/);
+    const { functions } = readModel(new Uint8Array(readFileSync(at('qonnx.onnx'))));
+    assert.equal(functions[0].name, 'IntQuant');
+  });
+
+  it('writes a format of several files as a folder, all or none', async () => {
+    const table = formats as Record<string, Format>;
+    const files = () =>
+      new Map([
+        ['net.h', 'one'],
+        ['net.c', 'two'],
+      ] as const);
+    table['sources'] = { kind: 'folder', description: '', files };
+    const write = (out: string, options = {}) =>
+      exportModel({ model: paths.float, allocation, format: 'sources', out: at(out), ...options });
+    try {
+      const { contents: _, ...summary } = await write('net');
+      assert.deepEqual(
+        summary.files.map(({ name, bytes }) => [name, bytes]),
+        [
+          ['net.h', 3],
+          ['net.c', 3],
+        ],
+      );
+      assert.deepEqual([summary.opset, summary.onnxruntime], [null, null]);
+      assert.deepEqual(readdirSync(at('net')).sort(), ['net.c', 'net.h']);
+      await assert.rejects(write('net'), { code: 'OUTPUT_EXISTS' });
+      writeFileSync(join(at('net'), 'mine.txt'), '');
+      await assert.rejects(write('net', { force: true }), /which has "mine\.txt"/);
+      await assert.rejects(write('other', { opset: 21 }), /no opset for format sources/);
+    } finally {
+      delete table['sources'];
+    }
+  });
 
   it('overwrites nothing without --force, and leaves nothing half-written', async () => {
     writeFileSync(at('taken.onnx'), 'mine');
