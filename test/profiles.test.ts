@@ -8,8 +8,9 @@ import { quantizationOf } from '../lib/export/read-back.ts';
 import { importGraph, toChannelsLast } from '../lib/graph/index.ts';
 import { createKernels, type Kernels } from '../lib/kernels/index.ts';
 import { readModel, writeModel } from '../lib/onnx/index.ts';
+import { integers } from './engine/support.ts';
 import { exportedNetwork } from './support/exported.ts';
-import { random, SAMPLE } from './support/network.ts';
+import { random, SAMPLE, weights } from './support/network.ts';
 import { hasOnnxruntime } from './support/onnxruntime.ts';
 
 const format = (name: string) => formats[name] as OnnxFormat;
@@ -25,6 +26,49 @@ function keepsPromise(row: Measured): void {
   else if (row.format === 'compact') assert.ok(row.largest <= CLOSE * row.magnitude, what);
   // One level more or less at a tie spreads; it stays rare.
   else assert.ok(row.mean <= 0.01 * row.magnitude, what);
+}
+
+/** Two linear layers of 2 and 4 bits on [N, 7, 32]. */
+function sequences() {
+  const next = random(9);
+  const node = (op: string, inputs: string[], output: string) => ({
+    ...{ op, name: output, inputs, outputs: [output] },
+    attributes: {},
+  });
+  const port = (name: string, width: number) => ({ name, dtype: 'float32', shape: ['batch', 7, width] });
+  const bytes = writeModel({
+    irVersion: 7,
+    opset: 13,
+    name: 'sequences',
+    inputs: [port('x', 32)],
+    outputs: [port('y', 8)],
+    initializers: [
+      weights('v', [32, 16], next),
+      weights('b', [16], next),
+      weights('w', [16, 8], next),
+      weights('c', [8], next),
+    ],
+    nodes: [
+      node('MatMul', ['x', 'v'], 'p'),
+      node('Add', ['p', 'b'], 'h'),
+      node('Relu', ['h'], 'r'),
+      node('MatMul', ['r', 'w'], 'q'),
+      node('Add', ['q', 'c'], 'y'),
+    ],
+  });
+  const { graph } = importGraph(bytes);
+  const layers = new Map(
+    graph.nodes.map(({ name, inputs }, i) => {
+      const bias = graph.constants.get(inputs[2])!.data as Float32Array;
+      return [name, integers(graph.constants.get(inputs[1])!, bias, 2 + 2 * i)];
+    }),
+  );
+  assert.equal(layers.size, 2);
+  const activations = new Map([
+    ['x', { bits: 8, scale: Math.fround(2 / 255), zeroPoint: 128, low: 0, high: 255 }],
+    [graph.nodes[0].outputs[0], { bits: 8, scale: Math.fround(0.02), zeroPoint: 0, low: 0, high: 255 }],
+  ]);
+  return { graph, quantization: { activations, layers } };
 }
 
 describe('export formats of a small network', () => {
@@ -124,6 +168,21 @@ describe('export formats of a small network', () => {
       const changed = { ...subject.source.quantization, layers };
       assert.throws(() => own.check(bytes, changed), { code: 'INTERNAL' }, name);
     }
+  });
+
+  it('gives our answers for linear layers on sequences', async function () {
+    if (!hasOnnxruntime()) this.skip();
+    const { graph, quantization } = sequences();
+    const shape = [3, 7, 32];
+    const next = random(5);
+    const x = Float32Array.from({ length: 3 * 7 * 32 }, () => next());
+    const batches = async function* () {
+      yield { x, shape };
+    };
+    const source: FormatSource = { graph, quantization, metadata: new Map() };
+    for (const [name, own] of Object.entries(formats))
+      if (own.kind === 'onnx')
+        keepsPromise(await measure(name, own, { source, graph: toChannelsLast(graph), kernels, batches }));
   });
 
   for (const flavour of ['node', 'web'] as const)

@@ -29,7 +29,7 @@ function originalName(name: string): string {
   return name
     .replace(/^fused /, '')
     .replace(/(_token_\d+|_nchwc)+$/, '')
-    .replace(/\/MatMulAddFusion$/, '');
+    .replace(/\/MatMul(Add|Scale)Fusion\/?$/, '');
 }
 
 /**

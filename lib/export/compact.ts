@@ -47,8 +47,11 @@ export function compactModel(graph: Graph, { layers }: Quantization, options: Fi
   // Without quantizers of activations all that is no layer stays as it is.
   const emission = createEmission(graph, { layers, activations: new Map() }, options.opset, file);
   for (const node of graph.nodes) {
+    // onnxruntime would make a MatMulNBits of a MatMul, which rounds activations to 8 bits on its own.
     if (layers.has(node.name))
-      emitFloatLayer(emission, node, (layer, weights) => storeWeights(emission, node.name, layer, weights));
+      emitFloatLayer(emission, node, 'Gemm', (layer, weights) =>
+        storeWeights(emission, node.name, layer, weights),
+      );
     else emitNode(emission, node);
   }
   const widths = Object.fromEntries([...layers].map(([name, { bits }]) => [name, { weights: bits }]));

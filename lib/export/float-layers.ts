@@ -1,8 +1,9 @@
 import type { Node } from '../graph/graph.ts';
 import type { QuantizedLayer } from '../quant/quantizer.ts';
 import { type Emission, emitResult } from './emission.ts';
+import { int64 } from './file-model.ts';
 import { outermostFirst, rankOf, transposed } from './orientation.ts';
-import { integerBias } from './ort-layers.ts';
+import { integerBias, outputShape } from './ort-layers.ts';
 
 /** Integers of a layer as the operator takes them, and along which axis they have their scales. */
 export interface OrientedWeights {
@@ -12,14 +13,17 @@ export interface OrientedWeights {
   axis: number;
 }
 
+/** How a Linear over more than two dimensions is written. */
+export type SequenceForm = 'Gemm' | 'MatMul';
+
 /**
  * Conv or Linear that computes in float on weights which `store` writes as integers; it returns the name of the floats
- * that they stand for. The bias is float. A Linear over more than two dimensions is MatMul and Add: Gemm takes matrices
- * only.
+ * that they stand for. The bias is float. Throws UNSUPPORTED_MODEL for a Gemm whose result has several open dimensions.
  */
 export function emitFloatLayer(
   emission: Emission,
   node: Node,
+  sequences: SequenceForm,
   store: (layer: QuantizedLayer, weights: OrientedWeights) => string,
 ): void {
   const { graph, quantization, file } = emission;
@@ -27,31 +31,44 @@ export function emitFloatLayer(
   const { shape } = graph.constants.get(node.inputs[1])!;
   const input = emission.read(node.inputs[0]);
   const { clamp, ...attributes } = node.attributes;
+  const emit = (make: (output: string) => void) =>
+    emitResult(emission, node, clamp as readonly number[], make);
   const bias = () => {
     const data = floatBias(emission, node, layer);
     return file.tensor(`${node.name}_bias`, { dtype: 'float32', shape: [data.length], data });
   };
-  const isConv = node.op === 'Conv';
-  if (isConv || rankOf(graph, node.inputs[0]) === 2) {
-    const q = isConv ? outermostFirst(layer.q, shape[0], shape[1]) : layer.q;
-    const weights = store(layer, { q, shape, axis: 0 });
-    const own: Node['attributes'] = isConv ? { ...attributes, kernel_shape: shape.slice(2) } : { transB: 1 };
-    const inputs = [input, weights, bias()];
-    emitResult(emission, node, clamp as readonly number[], (output) =>
-      file.node(isConv ? 'Conv' : 'Gemm', node, inputs, [output], own),
+  if (node.op === 'Conv') {
+    const q = outermostFirst(layer.q, shape[0], shape[1]);
+    const inputs = [input, store(layer, { q, shape, axis: 0 }), bias()];
+    emit((output) =>
+      file.node('Conv', node, inputs, [output], { ...attributes, kernel_shape: shape.slice(2) }),
     );
     return;
   }
   const [rows, columns] = shape;
-  const weights = store(layer, {
-    q: transposed(layer.q, rows, columns),
-    shape: [columns, rows],
-    axis: 1,
-  });
-  emitResult(emission, node, clamp as readonly number[], (output) => {
-    const product = file.unique(`${output}_product`);
-    file.node('MatMul', node, [input, weights], [product]);
-    file.node('Add', `${node.name}_bias`, [product, bias()], [output]);
+  const isMatrix = rankOf(graph, node.inputs[0]) === 2;
+  if (!isMatrix && sequences === 'MatMul') {
+    const q = transposed(layer.q, rows, columns);
+    const weights = store(layer, { q, shape: [columns, rows], axis: 1 });
+    emit((output) => {
+      const product = file.unique(`${output}_product`);
+      file.node('MatMul', node, [input, weights], [product]);
+      file.node('Add', `${node.name}_bias`, [product, bias()], [output]);
+    });
+    return;
+  }
+  const inputs = [store(layer, { q: layer.q, shape, axis: 0 }), bias()];
+  if (isMatrix) {
+    emit((output) => file.node('Gemm', node, [input, ...inputs], [output], { transB: 1 }));
+    return;
+  }
+  const flat = file.unique(`${node.inputs[0]}_matrix`);
+  file.node('Reshape', flat, [input, file.tensor(`${flat}_shape`, int64(-1, columns))], [flat]);
+  emit((output) => {
+    const product = file.unique(`${output}_matrix`);
+    const back = file.tensor(`${output}_shape`, int64(...outputShape(emission, node)));
+    file.node('Gemm', node, [flat, ...inputs], [product], { transB: 1 });
+    file.node('Reshape', `${node.name}_reshape`, [product, back], [output]);
   });
 }
 

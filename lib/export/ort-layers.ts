@@ -63,7 +63,7 @@ function emitLinear(emission: Emission, node: Node): void {
 }
 
 /** One open dimension (the batch) becomes -1; with more the shape cannot be given back. */
-function outputShape({ graph }: Emission, node: Node): number[] {
+export function outputShape({ graph }: Emission, node: Node): number[] {
   const [output] = node.outputs;
   const { shape } = graph.types.get(output) ?? graph.outputs.find(({ name }) => name === output)!;
   if (shape.filter((size) => typeof size === 'string').length > 1)

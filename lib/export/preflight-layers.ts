@@ -208,6 +208,9 @@ function weightOnly(index: FileIndex, node: FileNode, weights: string): Verdict 
     (own?.attributes['axis'] ?? 1) === 1 &&
     scales?.shape.join() === String(tensor.shape[1]);
   if (own && columns && /^u?int[248]$/.test(weights) && index.readers(own.outputs[0]).length === 1)
-    return float('MatMulNBits', `its input is float; ${weights} weights are multiplied as they are stored`);
+    return float(
+      'MatMulNBits',
+      `its input is rounded to 8 bits on the way; ${weights} weights are multiplied as they are stored`,
+    );
   return floatInput(index, node, weights);
 }

@@ -50,7 +50,9 @@ export function qonnxModel(graph: Graph, quantization: Quantization, options: Fi
   }
   for (const node of graph.nodes) {
     if (quantization.layers.has(node.name))
-      emitFloatLayer(emission, node, (layer, weights) => storeWeights(emission, node.name, layer, weights));
+      emitFloatLayer(emission, node, 'MatMul', (layer, weights) =>
+        storeWeights(emission, node.name, layer, weights),
+      );
     else emitNode(emission, node);
   }
   return fileModel(graph, file, { ...options, functions: [intQuantFunction(options.opset)] });
