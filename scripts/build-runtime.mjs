@@ -1,5 +1,5 @@
-// Bundles dist/runtime: one file each, so that importing it takes milliseconds and a browser needs no bundler. The
-// browser's files never reach what they name of Node's modules; it is left out there.
+// Bundles dist/runtime and the browser's file of dist/kernels: one file each, so that importing it takes milliseconds and
+// a browser needs no bundler. The browser's files never reach what they name of Node's modules; it is left out there.
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -7,7 +7,8 @@ import { build } from 'esbuild';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const common = {
   absWorkingDir: root,
-  outdir: join(root, 'dist/runtime'),
+  outbase: join(root, 'lib'),
+  outdir: join(root, 'dist'),
   allowOverwrite: true,
   bundle: true,
   format: 'esm',
@@ -33,7 +34,7 @@ await build({
 });
 await build({
   ...common,
-  entryPoints: ['lib/runtime/browser.ts', 'lib/runtime/browser-worker.ts'],
+  entryPoints: ['lib/runtime/browser.ts', 'lib/runtime/browser-worker.ts', 'lib/kernels/browser.ts'],
   platform: 'browser',
   minifyIdentifiers: true,
   plugins: [withoutNode],

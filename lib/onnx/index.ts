@@ -8,10 +8,13 @@ export {
   readTensor,
 } from './reader.ts';
 export {
+  type AttributeReference,
   encodeModel,
+  type FileFunction,
   type FileModel,
   type FileNode,
   type FileTensor,
   type FileValue,
+  type TensorValue,
   writeModel,
 } from './writer.ts';

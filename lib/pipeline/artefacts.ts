@@ -78,12 +78,8 @@ export interface Outcome {
 export async function makeArtefacts(outcome: Outcome): Promise<Artefacts> {
   const { options, model, quantization } = outcome;
   const preprocessing = options.preprocessing ?? {};
-  const opset = (options.opset ?? DEFAULTS.opset) as 13 | 21;
-  const metadata = new Map([
-    ['sigmaquant.version', toolVersion()],
-    ['sigmaquant.source', JSON.stringify({ name: model.name, sha256: model.sha256 })],
-    ['sigmaquant.preprocessing', JSON.stringify(preprocessing)],
-  ]);
+  const opset = options.opset ?? DEFAULTS.opset;
+  const metadata = modelMetadata(model, preprocessing);
   const bytes = writeModel(ortModel(model.graph, quantization, { opset, metadata }));
   checkReadBack(bytes, quantization);
   const allocation = await allocationOf(outcome, { profile: 'ort', opset, sha256: sha256(bytes) });
@@ -104,6 +100,18 @@ export async function makeArtefacts(outcome: Outcome): Promise<Artefacts> {
     report: markdownReport(reported),
     page: htmlReport(reportInput(reported)),
   };
+}
+
+/** What an exported ONNX file says of where it comes from and of what its samples go through. */
+export function modelMetadata(
+  { name, sha256: digest }: Pick<OpenedModel, 'name' | 'sha256'>,
+  preprocessing: object,
+): ReadonlyMap<string, string> {
+  return new Map([
+    ['sigmaquant.version', toolVersion()],
+    ['sigmaquant.source', JSON.stringify({ name, sha256: digest })],
+    ['sigmaquant.preprocessing', JSON.stringify(preprocessing)],
+  ]);
 }
 
 /** Opened again as the runtime opens it, and compared. Null where our engine could not run it. */

@@ -1,6 +1,7 @@
 import type { RangeMethod, WorkOptions } from '../analysis/analysis.ts';
 import type { Dataset, Preprocessing } from '../data/dataset.ts';
 import { refuse } from '../errors.ts';
+import { checkOpset } from '../export/formats.ts';
 import type { Device } from '../hardware/index.ts';
 import type { BackendName, Isa } from '../kernels/kernels.ts';
 import type { MetricFunction } from './metric.ts';
@@ -114,7 +115,7 @@ export interface QuantizeOptions extends SearchOptions, RunOptions {
   cache?: string;
   /** Told in one sentence what the run goes on without: a cache on a full disk. Default: a warning of Node's. */
   onWarning?: (sentence: string) => void;
-  /** Opset of the exported file, 13 or 21 (default). */
+  /** Opset of the exported file, 13 to 26; default 21. */
   opset?: number;
   /** Folder to write; nothing is written without it. */
   out?: string;
@@ -218,7 +219,7 @@ export function checkOptions(options: Partial<QuantizeOptions>): void {
   const floors = [maxDrop, minAccuracy, minSqnr].filter((value) => value !== undefined);
   if (floors.length > 1)
     refuse('one floor', 'max-drop, min-accuracy and min-sqnr', `${floors.length} of them`);
-  if (opset !== undefined && opset !== 13 && opset !== 21) refuse('13 or 21', 'opset', opset);
+  if (opset !== undefined) checkOpset(opset);
 }
 
 /** Numbers of learning. */
