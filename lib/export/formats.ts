@@ -1,7 +1,9 @@
 import { refuse } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
+import { toChannelsLast } from '../graph/index.ts';
 import type { FileModel } from '../onnx/index.ts';
 import type { Quantization } from '../quant/quantizer.ts';
+import { type CSourceOptions, cSource } from './c/index.ts';
 import { compactModel, compactOpset } from './compact.ts';
 import { OPSETS } from './file-model.ts';
 import { leastOpset } from './opset.ts';
@@ -72,7 +74,31 @@ export const formats: Readonly<Record<string, Format>> = {
     check: checkStoredWeights,
     notes: ({ quantization }) => offCentreNotes(quantization),
   },
+  c: {
+    kind: 'folder',
+    description: 'C99 for microcontrollers: weights packed at their own widths, one function, no library',
+    files: (source) => cFiles(source, {}),
+  },
+  'c-uint8': {
+    kind: 'folder',
+    description: 'the same, fed with the levels of its input in bytes',
+    files: (source) => cFiles(source, { input: 'uint8' }),
+  },
+  'c-cmsis-nn': {
+    kind: 'folder',
+    description: 'the same, weights of 4 bits as CMSIS-NN packs them',
+    files: (source) => cFiles(source, { packing: 'cmsis-nn-int4' }),
+  },
 };
+
+/** Named after the model's file. */
+function cFiles(
+  { graph, quantization, metadata }: FormatSource,
+  options: Omit<CSourceOptions, 'name'>,
+): Map<string, string> {
+  const { name } = JSON.parse(metadata.get('sigmaquant.source') ?? '{}') as { name?: string };
+  return cSource(toChannelsLast(graph), quantization, { name: name ?? graph.name, ...options });
+}
 
 function offCentreNotes(quantization: Quantization): string[] {
   const names = offCentre(quantization);
