@@ -16,15 +16,27 @@ const JOBS = process.env.CMAKE_BUILD_PARALLEL_LEVEL ?? '2';
 
 /** Toolchains and `strip` of targets that are not this machine. */
 const CROSS = {
-  'linux-arm64': { toolchain: 'aarch64-linux-gnu', strip: 'aarch64-linux-gnu-strip' },
-  'win32-x64': { toolchain: 'x86_64-w64-mingw32', strip: 'x86_64-w64-mingw32-strip' },
+  'linux-arm64': {
+    toolchain: 'aarch64-linux-gnu',
+    strip: 'aarch64-linux-gnu-strip',
+    objdump: 'aarch64-linux-gnu-objdump',
+  },
+  'win32-x64': { toolchain: 'x86_64-w64-mingw32' },
 };
 /** macOS 11 is the first for both architectures. */
 const APPLE_ARCHITECTURES = { x64: 'x86_64', arm64: 'arm64' };
 const APPLE_TARGET = '11.0';
 
+/** glibc and libstdc++ of Red Hat Enterprise Linux 8, the oldest system that Node 20 is built for. */
+const OLDEST_LIBRARIES = { GLIBC: '2.28', GLIBCXX: '3.4.25' };
+
 const musl = existsSync('/etc/alpine-release');
 const here = `${process.platform}-${process.arch}${musl ? '-musl' : ''}`;
+
+function fail(sentence, code = 1) {
+  console.error(sentence);
+  process.exit(code);
+}
 
 function run(tool, options) {
   const { status, error } = spawnSync(tool, options, { cwd: root, stdio: 'inherit' });
@@ -63,8 +75,7 @@ function build(target) {
   const sameSystem = platform === 'darwin' && process.platform === 'darwin';
   if (target !== here && !sameSystem && !Object.hasOwn(CROSS, target)) {
     const known = [...new Set([here, ...Object.keys(CROSS)])].join(', ');
-    console.error(`Expected one of ${known} but received ${target}: no toolchain for it is known here.`);
-    process.exit(2);
+    fail(`Expected one of ${known} but received ${target}: no toolchain for it is known here.`, 2);
   }
   const out = join(root, 'build-prebuilds', target);
   const definitions = Object.entries(definitionsOf(target)).map(([name, value]) => `-D${name}=${value}`);
@@ -75,10 +86,37 @@ function build(target) {
   const name = platform === 'linux' ? `sigmaquant.${libc ?? 'glibc'}.node` : 'sigmaquant.node';
   const product = join(out, 'prebuilds', `${platform}-${arch}`, name);
   place(join(out, 'sigmaquant.node'), product);
-  const strip = target === here || sameSystem ? 'strip' : CROSS[target].strip;
-  run(strip, platform === 'darwin' ? ['-x', product] : [product]);
+  if (platform !== 'win32')
+    run(
+      target === here || sameSystem ? 'strip' : CROSS[target].strip,
+      platform === 'darwin' ? ['-x', product] : [product],
+    );
+  if (platform === 'linux' && !libc) requireOldLibraries(target, product);
   if (target === here) place(product, join(root, 'prebuilds', `${platform}-${arch}`, name));
   console.log(`${target}: ${relative(root, product)}, ${statSync(product).size} bytes`);
+}
+
+/** Refuses an addon that asks for functions younger than the systems have on which the oldest Node runs. */
+function requireOldLibraries(target, product) {
+  const objdump = target === here ? 'objdump' : CROSS[target].objdump;
+  const { stdout } = spawnSync(objdump, ['-T', product], { encoding: 'utf8' });
+  for (const [library, newest] of Object.entries(OLDEST_LIBRARIES)) {
+    const needed = [...stdout.matchAll(new RegExp(`\\b${library}_([0-9.]+)`, 'g'))].map(
+      ([, version]) => version,
+    );
+    if (needed.length === 0)
+      fail(`Expected ${objdump} to name versions of ${library} for ${product} but it names none.`);
+    const young = needed.filter((version) => later(version, newest));
+    if (young.length > 0)
+      fail(`Expected an addon that needs ${library} ${newest} at most but ${product} needs ${young[0]}.`);
+  }
+}
+
+/** Whether a is a later version than b. */
+function later(a, b) {
+  const [left, right] = [a.split('.').map(Number), b.split('.').map(Number)];
+  const at = left.findIndex((part, i) => part !== (right[i] ?? 0));
+  return at >= 0 && left[at] > (right[at] ?? 0);
 }
 
 /** A new file: one that a process has loaded must not be written to. */
