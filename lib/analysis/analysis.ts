@@ -74,6 +74,7 @@ export interface LayerProfile {
 /** Progress of long work, 0..1 within a named stage. */
 export type Progress = (stage: string, done: number, total: number) => void;
 
+/** Long work: an abort rejects with the signal's reason, progress is told per stage. */
 export interface WorkOptions {
   signal?: AbortSignal;
   onProgress?: Progress;
