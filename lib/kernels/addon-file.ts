@@ -40,15 +40,16 @@ function platformPackage(): string {
  * system that npm installed beside it. Throws where there is none, or none that can be loaded.
  */
 export function addonFile(): string {
-  const require = createRequire(import.meta.url);
-  const { resolve } = require('node-gyp-build') as { resolve(directory: string): string };
+  const { resolve } = createRequire(import.meta.url)('node-gyp-build') as {
+    resolve(directory: string): string;
+  };
   let path: string;
   try {
     path = resolve(fileURLToPath(new URL('../..', import.meta.url)));
   } catch (none) {
     let beside: string;
     try {
-      beside = dirname(require.resolve(`${platformPackage()}/package.json`));
+      beside = dirname(createRequire(import.meta.url).resolve(`${platformPackage()}/package.json`));
     } catch {
       throw none;
     }
