@@ -74,6 +74,7 @@ export interface LayerProfile {
 /** Progress of long work, done of total within a named stage, and what else there is to say of it. */
 export type Progress = (stage: string, done: number, total: number, detail?: string) => void;
 
+/** Long work: an abort rejects with the signal's reason, progress is told per stage. */
 export interface WorkOptions {
   signal?: AbortSignal;
   onProgress?: Progress;

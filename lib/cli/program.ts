@@ -317,10 +317,25 @@ export async function run(argv: readonly string[], terminal: Terminal, version: 
     const configured = configFlags(chosen.command, argv);
     if (configured.length > 0) chosen = parse([...argv, ...configured], terminal, version);
     const action = await ACTIONS[chosen.command.name()]();
-    return await action(chosen.model, chosen.flags, terminal, chosen.other);
+    const told = await tellingOfWasm(terminal, chosen.flags);
+    return await action(chosen.model, chosen.flags, told, chosen.other);
   } catch (error) {
     return fail(error, argv, terminal);
   }
+}
+
+/** The same terminal; where the native kernels do not load and nobody asked for others, it says so when work begins. */
+async function tellingOfWasm(terminal: Terminal, flags: Flags): Promise<Terminal> {
+  if (flags['backend'] || process.env['SIGMAQUANT_BACKEND']) return terminal;
+  const { nativeFailure } = await import('../kernels/native.ts');
+  let told = false;
+  const progress: Terminal['progress'] = (...state) => {
+    const failure = told ? null : nativeFailure();
+    told = true;
+    if (failure) terminal.note(`note: ${failure.message} WebAssembly takes its place, and is slower.`);
+    terminal.progress(...state);
+  };
+  return { ...terminal, progress };
 }
 
 /** Errors that the caller can mend by another argument or input. */

@@ -5,6 +5,7 @@ import { openImages } from './images.ts';
 import { datasetOf, type SampleStore } from './samples.ts';
 import { joinPath, kindOfPath, listFolder, mismatch, nameOfPath, openSource, unreadable } from './source.ts';
 
+/** How samples of a file or folder are read. */
 export interface OpenOptions {
   preprocessing?: Preprocessing;
   /** Channels of the network's input: images are decoded to 1 or 3. Default 3. */

@@ -183,6 +183,7 @@ export const allocationSchema = z
   })
   .meta({ title: 'SigmaQuant allocation' });
 
+/** `allocation.json`: the decisions of a search and what they rest on. Its schema is published. */
 export type AllocationFile = z.infer<typeof allocationSchema>;
 
 /** The published JSON Schema (draft 2020-12) of `allocation.json`. */

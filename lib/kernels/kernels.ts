@@ -21,6 +21,7 @@ import type { GradientVerbs } from './gradient-verbs.ts';
 
 export type { Arena, Region } from './arena.ts';
 
+/** Who computes: the addon, WebAssembly, or plain TypeScript, the oracle of the others. */
 export type BackendName = 'native' | 'wasm' | 'reference';
 /** Instruction sets, best last within each architecture; `wasm` and `reference` have one each. */
 export type Isa =
@@ -34,6 +35,7 @@ export type Isa =
   | 'simd128'
   | 'typescript';
 
+/** Bytes whose signedness is that of the integers in them. */
 export type ByteArray = Int8Array | Uint8Array;
 
 /** Rounding range of a b-bit integer: low..high inclusive. -128..127 into Int8Array or 0..255 into Uint8Array. */
@@ -95,6 +97,7 @@ export interface Kernels extends Verbs {
 
 /** Calls recorded once, to be made again as one, without JavaScript between them. */
 export interface Tape {
+  /** Makes the recorded calls now. */
   play(): void;
   /** The same on another thread, in the order of the backend's asynchronous calls. */
   later(options?: LaterOptions): Promise<void>;
@@ -120,6 +123,7 @@ export interface Verbs extends GradientVerbs {
   ): void;
   /** x = fl((q - zeroPoint) * scale). */
   dequantize(q: ByteArray, scale: number, zeroPoint: number, x: Float32Array): void;
+  /** The same with a scale and a zero point for each channel; `inner` values of a channel lie together. */
   dequantizeChannels(
     q: ByteArray,
     scales: Float32Array,
@@ -180,9 +184,11 @@ export interface Verbs extends GradientVerbs {
   // out = min(max(acc + bias[n], low), high), acc one float32 accumulator from 0, k = (tap, channel) ascending,
   // fused multiply-add where the tier has it. Padding contributes zeros.
 
+  /** Bytes of packed float weights. */
   floatWeightsSize(shape: WeightsShape): number;
   /** w [outChannels][taps][channels] -> packed (floatWeightsSize bytes). */
   packFloatWeights(w: Float32Array, shape: WeightsShape, packed: Uint8Array): void;
+  /** a [m][depth] -> out [m][outChannels]. */
   floatGemm(
     a: Float32Array,
     packed: Uint8Array,
@@ -193,6 +199,7 @@ export interface Verbs extends GradientVerbs {
     high: number,
     out: Float32Array,
   ): void;
+  /** a and out channels-last, as in `conv`. */
   floatConv(
     a: Float32Array,
     packed: Uint8Array,
@@ -231,6 +238,7 @@ export interface Verbs extends GradientVerbs {
   ): void;
   /** Maximum over the window's taps that lie inside; groups and outChannels as inChannels. */
   maxPool(a: Float32Array, shape: ConvShape, out: Float32Array): void;
+  /** The same of bytes, whose scale and zero point stay. exact. */
   quantizedMaxPool(a: Uint8Array, shape: ConvShape, out: Uint8Array): void;
   /**
    * fl(sum / count) with one float32 accumulator from 0, taps row by row; count is the taps inside, or all of
@@ -349,6 +357,7 @@ export interface Verbs extends GradientVerbs {
   copy(x: Float32Array, out: Float32Array, streaming: boolean): void;
 }
 
+/** When an asynchronous call begins, and whether it still should. */
 export interface LaterOptions {
   /** A call that has not begun when it aborts rejects with its reason; one that has begun runs to its end. */
   signal?: AbortSignal;

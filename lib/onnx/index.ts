@@ -1,7 +1,6 @@
 export type { ExternalRange, ReadExternal } from './external-data.ts';
 export * from './generated/onnx_pb.ts';
 export {
-  elementBits,
   elementCount,
   type ReadOptions,
   readModel,

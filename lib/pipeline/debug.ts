@@ -19,6 +19,7 @@ import { openSamples, sampleInput } from './samples.ts';
 /** Samples that are enough to tell damage from noise: each brings thousands of activations. */
 const SAMPLES = 32;
 
+/** A float network, what was made of it, and samples to compare them on. */
 export interface DebugOptions extends Omit<CommonOptions, 'model'> {
   /** The float network. */
   float: ModelSource;

@@ -13,6 +13,7 @@ import { openSamples, type Samples, sampleInput } from './samples.ts';
 import { batchSize, createScorer } from './scoring.ts';
 import { accuracyOf } from './search.ts';
 
+/** A network, labelled samples, and perhaps an allocation to score beside it. */
 export interface EvaluateOptions extends CommonOptions, RunOptions {
   evaluate: DataSource;
   /** Output folder of `quantize`, or the `allocation.json` in it: its integers are scored against the float model. */

@@ -3,8 +3,10 @@ import { layers as layersOf, unsupportedNodes } from '../graph/index.ts';
 import { openModel } from './model.ts';
 import type { CommonOptions } from './options.ts';
 
+/** A network. */
 export interface InspectOptions extends Pick<CommonOptions, 'model' | 'inputShapes' | 'signal'> {}
 
+/** A layer with constant weights. */
 export interface InspectedLayer {
   name: string;
   op: 'Conv' | 'Linear';

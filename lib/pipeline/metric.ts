@@ -11,6 +11,7 @@ export interface MetricOutput {
   data: Float32Array;
 }
 
+/** A batch of outputs to score, quantized ones beside those of the float network. */
 export interface MetricInput {
   count: number;
   outputs: readonly MetricOutput[];

@@ -69,6 +69,7 @@ export interface SearchOptions extends CommonOptions {
   seed?: number;
 }
 
+/** A network, its data, what is asked for, and where the result goes. */
 export interface QuantizeOptions extends SearchOptions, RunOptions {
   calibration: DataSource;
   /** Labelled samples that the search may look at. */

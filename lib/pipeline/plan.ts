@@ -11,6 +11,7 @@ import { checkOptions, DEFAULTS, type SearchOptions } from './options.ts';
 import { costsOn, deviceOf, digitsFrom, floatBytesOf, planStrategyOf, problemLayers } from './resources.ts';
 import type { LayerResult } from './result.ts';
 
+/** A network and what is asked of it; no data. */
 export interface PlanOptions extends SearchOptions {}
 
 /** The document of `plan --json`. */

@@ -3,6 +3,7 @@ import type { AllocationFile } from '../export/allocation.ts';
 import type { BackendName, Isa } from '../kernels/kernels.ts';
 import type { ExecutorName } from './options.ts';
 
+/** A layer and the widths that it was given. */
 export interface LayerResult {
   name: string;
   op: 'Conv' | 'Linear';
@@ -17,6 +18,7 @@ export interface LayerResult {
   activations: number;
 }
 
+/** Float and quantized network on the same samples. */
 export interface AccuracyResult {
   metric: string;
   /** Percent; null for SQNR, where float is the reference itself. */
@@ -48,6 +50,7 @@ export interface ExecutorResult {
   version: string;
 }
 
+/** Where the time went. */
 export interface Seconds {
   total: number;
   calibrate: number;
