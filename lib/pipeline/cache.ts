@@ -1,11 +1,10 @@
-import { cpus } from 'node:os';
 import type { LayerProfile } from '../analysis/analysis.ts';
 import type { ProfileCheckpoint, ProfileState } from '../analysis/index.ts';
 import type { Layer } from '../graph/graph.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import type { QuantizedLayer } from '../quant/quantizer.ts';
 import type { Recovery } from '../recovery/recovery.ts';
-import { type CacheEntries, CacheFolder, digestOf, noEntries } from './cache-folder.ts';
+import { type CacheEntries, digestOf, noEntries } from './cache-entries.ts';
 import {
   type PackedLayer,
   type PackedScore,
@@ -15,6 +14,7 @@ import {
   unpackScore,
 } from './cache-values.ts';
 import type { Choices } from './choices.ts';
+import type { Host } from './host.ts';
 import { metricDigest } from './metric.ts';
 import type { Executable } from './model.ts';
 import { type DataSource, DEFAULTS, type QuantizeOptions } from './options.ts';
@@ -24,7 +24,6 @@ import type { Reused } from './result.ts';
 import type { Roles, Samples } from './samples.ts';
 import type { Score } from './scoring.ts';
 import type { Candidate } from './search.ts';
-import { toolVersion } from './version.ts';
 
 /** Samples whose values enter a key where the caller brings a data set: what its preprocessing makes of them. */
 const SAMPLES_IN_KEY = 2;
@@ -47,6 +46,7 @@ export interface StudyCache {
 
 /** What values depend on. */
 export interface CachedStudy extends Pick<Executable, 'model' | 'executor'> {
+  host: Host;
   options: QuantizeOptions;
   kernels: Kernels;
   /** Those that get a width, in execution order. */
@@ -57,17 +57,16 @@ export interface CachedStudy extends Pick<Executable, 'model' | 'executor'> {
 
 /** The cache that the options name; one that keeps nothing where they name none. Throws INVALID_ARGUMENT for a file. */
 export async function openCache(study: CachedStudy): Promise<StudyCache> {
-  const { cache, onWarning = (sentence) => process.emitWarning(sentence) } = study.options;
+  const { cache, onWarning = study.host.warn } = study.options;
   if (cache === undefined) return new KeptStudy(study, noEntries, noEntries, async () => noEntries);
-  const folder = new CacheFolder(cache, { warn: onWarning });
-  await folder.check();
+  const entries = await study.host.openCache(cache, onWarning);
   const integers = await integersKey(study);
   const widths = study.choices.layers.map(({ bits }) => bits);
   return new KeptStudy(
     study,
-    await folder.entries(['integers', integers]),
-    await folder.entries(['profile', integers, widths]),
-    (validation) => folder.entries(['evaluations', integers, validation]),
+    await entries(['integers', integers]),
+    await entries(['profile', integers, widths]),
+    (validation) => entries(['evaluations', integers, validation]),
   );
 }
 
@@ -77,6 +76,7 @@ export async function openCache(study: CachedStudy): Promise<StudyCache> {
  * executor is trusted on one kind of processor alone.
  */
 async function integersKey({
+  host,
   model,
   executor,
   options,
@@ -91,9 +91,9 @@ async function integersKey({
     search;
   const { minimize, device, ...others } = rest;
   return {
-    tool: toolVersion(),
+    tool: host.version,
     model: model.sha256,
-    executor: executor.name === 'engine' ? executor : [executor, cpus()[0]?.model],
+    executor: executor.name === 'engine' ? executor : [executor, host.processor],
     tier: kernels.fused ? 'fused' : [kernels.backend, kernels.isa],
     calibration: await samplesKey(roles.calibration, calibration),
     options: sorted({
@@ -206,7 +206,7 @@ class KeptStudy implements StudyCache {
 
   async candidate(made: Candidate, metric: string): Promise<Candidate> {
     const { options, roles } = this.#study;
-    const digest = await metricDigest(options.metric);
+    const digest = await metricDigest(options.metric, this.#study.host);
     if (options.cache === undefined || digest === null) return made;
     const source = options.validation ?? options.evaluate ?? options.calibration;
     const samples = await samplesKey(roles.validation, source);

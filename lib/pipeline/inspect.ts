@@ -1,6 +1,7 @@
 import type { Dimension, Graph } from '../graph/graph.ts';
 import { layers as layersOf, unsupportedNodes } from '../graph/index.ts';
 import { openModel } from './model.ts';
+import { nodeHost } from './node-host.ts';
 import type { CommonOptions } from './options.ts';
 
 export interface InspectOptions extends Pick<CommonOptions, 'model' | 'inputShapes' | 'signal'> {}
@@ -39,7 +40,7 @@ export interface InspectResult {
 /** Reads a model without running it; unknown operators are listed, not refused. */
 export async function inspect(options: InspectOptions): Promise<InspectResult> {
   options.signal?.throwIfAborted();
-  const { name, sha256, fileBytes, graph } = await openModel(options);
+  const { name, sha256, fileBytes, graph } = await openModel(options, nodeHost);
   const layers = layersOf(graph).map((layer) => ({
     name: layer.name,
     op: layer.op,
