@@ -39,6 +39,7 @@ export function sortedEntries(entries: readonly FolderEntry[]): FolderEntry[] {
 
 /** A short word for a system error: its code where it has one. */
 export function reason(cause: unknown): string {
-  if (cause instanceof Error) return (cause as NodeJS.ErrnoException).code ?? cause.message.split('\n')[0];
-  return String(cause);
+  if (!(cause instanceof Error)) return String(cause);
+  const { code, message } = cause as NodeJS.ErrnoException;
+  return typeof code === 'string' ? code : message.split('\n')[0]; // those of browsers are numbers
 }
