@@ -142,7 +142,7 @@ function same(a: readonly FileLike[], b: readonly FileLike[]): boolean {
 
 /** Engines say that memory is exhausted with a RangeError, as they say that calls nest too deep. */
 function isExhaustion(error: unknown): boolean {
-  const { code, cause } = error as { code?: string; cause?: unknown };
+  const { code, cause } = (error ?? {}) as { code?: string; cause?: unknown };
   if (code === 'OUT_OF_MEMORY') return cause !== undefined; // else it says itself what is too large
   if (code === 'BACKEND_UNAVAILABLE') return isExhaustion(cause);
   return error instanceof RangeError && !/call stack/i.test(error.message);
