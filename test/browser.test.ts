@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -238,4 +240,33 @@ describe("the browser's face", () => {
     assert.equal(exports['.'].browser, exports['./browser'].default);
     assert.equal(join('/', exports['./browser'].default), '/dist/pipeline/browser.js');
   });
+});
+
+describe("the server of the browser's example", () => {
+  const SERVER = fileURLToPath(new URL('../examples/browser/serve.mjs', import.meta.url));
+  let folder: string;
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'sigmaquant-site-'));
+    mkdirSync(join(folder, 'site'));
+    writeFileSync(join(folder, 'site/index.html'), 'page');
+    writeFileSync(join(folder, 'secret.txt'), 'secret');
+  });
+  after(() => rmSync(folder, { recursive: true }));
+
+  for (const plain of [false, true])
+    it(`serves a folder and nothing beside it, ${plain ? 'as a plain host does' : 'isolated'}`, async () => {
+      const words = [SERVER, join(folder, 'site'), '0', ...(plain ? ['--plain'] : [])];
+      const server = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'inherit'] });
+      try {
+        const address = String(await once(server.stdout, 'data')).trim();
+        const page = await fetch(address);
+        assert.equal(await page.text(), 'page');
+        assert.equal(page.headers.get('cross-origin-opener-policy'), plain ? null : 'same-origin');
+        assert.equal(page.headers.get('cross-origin-embedder-policy'), plain ? null : 'require-corp');
+        for (const path of ['none', '%2e%2e%2fsecret.txt', '..%2fsecret.txt', '%zz'])
+          assert.equal((await fetch(address + path)).status, 404, path);
+      } finally {
+        server.kill();
+      }
+    });
 });

@@ -174,7 +174,9 @@ function busy(running) {
   byId('start').hidden = running;
   byId('cancel').hidden = !running;
   byId('running').hidden = !running;
-  if (running) byId('cancel').focus();
+  if (!running) return;
+  byId('cancel').focus();
+  byId('running').scrollIntoView({ block: 'nearest' });
 }
 
 let spokenTitle = '';

@@ -3,7 +3,7 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { extname, join, normalize, sep } from 'node:path';
+import { extname, join, resolve, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const TYPES = {
@@ -20,10 +20,7 @@ const ISOLATION = {
 /** A server of the files of a folder. */
 export function site(folder, { isolated = true } = {}) {
   return createServer(async (request, response) => {
-    const { pathname } = new URL(request.url, 'http://localhost');
-    const path = normalize(join(folder, decodeURIComponent(pathname)));
-    const inside = path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
-    const file = await (inside ? fileAt(path) : null);
+    const file = await fileAt(pathOf(folder, request.url));
     if (!file || !['GET', 'HEAD'].includes(request.method)) {
       response.writeHead(404).end();
       return;
@@ -39,18 +36,29 @@ export function site(folder, { isolated = true } = {}) {
   });
 }
 
+/** The path that an address names; null where it lies outside the folder, or is none. */
+function pathOf(folder, address) {
+  try {
+    const path = join(folder, decodeURIComponent(new URL(address, 'http://localhost').pathname));
+    return path.startsWith(folder.endsWith(sep) ? folder : folder + sep) ? path : null;
+  } catch {
+    return null;
+  }
+}
+
 /** The file itself, or a folder's index.html; null where there is none. */
 async function fileAt(path) {
+  if (path === null) return null;
   const entry = await stat(path).catch(() => null);
   if (entry?.isFile()) return path;
   return entry?.isDirectory() ? fileAt(join(path, 'index.html')) : null;
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1]).href) {
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
   const words = process.argv.slice(2);
   const [folder = fileURLToPath(new URL('../../out/browser', import.meta.url)), port = '8080'] = words.filter(
     (word) => word !== '--plain',
   );
-  const server = site(normalize(folder), { isolated: !words.includes('--plain') });
-  server.listen(Number(port), '127.0.0.1', () => console.log(`http://127.0.0.1:${port}/`));
+  const server = site(resolve(folder), { isolated: !words.includes('--plain') });
+  server.listen(Number(port), '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}/`));
 }
