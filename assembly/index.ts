@@ -1,6 +1,16 @@
 /** The verbs of lib/kernels/kernels.ts over raw pointers; 0 is null. lib/kernels/wasm.ts is the only caller. */
 export { add, clamp, lookup, quantizedAdd } from './elementwise';
 export { floatConv, floatScratch, floatWeightsSize, packFloatWeights } from './float';
+export {
+  addRuns,
+  affineChannels,
+  clampGradient,
+  combineChannels,
+  gradientRuns,
+  gradientScratch,
+  quantizeGradient,
+  sumChannels,
+} from './gradients';
 export { gram, gramScratch } from './gram';
 export { roundWithHessian } from './hessian';
 export { conv, integerScratch } from './integer';

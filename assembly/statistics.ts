@@ -8,7 +8,7 @@ const LANE_BYTES: usize = 128;
 /** Elements per pass of moments: they stay in the first-level cache while every quarter of the lanes reads them. */
 const PASS: i32 = 4096;
 
-function fold(at: usize): f64 {
+export function fold(at: usize): f64 {
   for (let half: usize = 64; half >= 8; half >>= 1)
     for (let j: usize = 0; j < half; j += 8) store<f64>(at + j, load<f64>(at + j) + load<f64>(at + j + half));
   return load<f64>(at);

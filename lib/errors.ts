@@ -11,6 +11,7 @@ export type ErrorCode =
   | 'OUT_OF_MEMORY'
   | 'OUTPUT_EXISTS'
   | 'QUEUE_UNAVAILABLE'
+  | 'TRAINING_DIVERGED'
   | 'BUSY'
   | 'INTERNAL';
 

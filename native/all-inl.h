@@ -22,6 +22,7 @@
 #include "integer-split-inl.h"
 #include "integer-inl.h"
 #include "gram-inl.h"
+#include "gradient-inl.h"
 #include "hessian-inl.h"
 #include "peak-inl.h"
 
@@ -44,6 +45,12 @@ extern const Kernels SQ_KERNELS = {
     pack_float_weights,
     float_gemm,
     float_conv,
+    float_conv_gradient,
+    sum_channels,
+    affine_channels,
+    combine_channels,
+    clamp_gradient,
+    quantize_gradient,
     add,
     clamp,
     quantized_add,

@@ -80,6 +80,16 @@ struct Kernels {
   void (*float_conv)(Pool& pool, const float* a, const uint8_t* packed, const WeightsShape& weights,
                      const ConvShape& shape, const float* bias, float low, float high, float* out);
 
+  void (*float_conv_gradient)(Pool& pool, const float* x, const float* out_gradient, const ConvShape& shape, float* gradient);
+  void (*sum_channels)(Pool& pool, const float* a, const float* b, int64_t n, int64_t channels, double* sums);
+  void (*affine_channels)(Pool& pool, const float* x, int64_t n, const float* scales, const float* shifts, int64_t channels,
+                          float low, float high, float* out);
+  void (*combine_channels)(Pool& pool, const float* x, const float* y, int64_t n, const float* a, const float* b,
+                           const float* shifts, int64_t channels, float* out);
+  void (*clamp_gradient)(Pool& pool, const float* y, const float* gradient, int64_t n, float low, float high, float* out);
+  double (*quantize_gradient)(Pool& pool, const float* x, const float* gradient, int64_t n, float scale, int32_t zero_point,
+                              int32_t low, int32_t high, float* out);
+
   void (*add)(Pool& pool, const float* a, const float* b, int64_t n, float low, float high, float* out);
   void (*clamp)(Pool& pool, const float* x, int64_t n, float low, float high, float* out);
   void (*quantized_add)(Pool& pool, const uint8_t* a, float scale_a, int32_t zero_a, const uint8_t* b, float scale_b,

@@ -62,6 +62,31 @@ void float_conv(K k, Pool& pool, Floats a, Bytes packed, WeightsShape weights, C
   k.float_conv(pool, a.data, packed.data, weights, shape, bias.data, low, high, out.data);
 }
 
+void float_conv_gradient(K k, Pool& pool, Floats x, Floats out_gradient, ConvShape shape, Out<float> gradient) {
+  k.float_conv_gradient(pool, x.data, out_gradient.data, shape, gradient.data);
+}
+
+void sum_channels(K k, Pool& pool, Floats a, Floats b, int64_t channels, Out<double> sums) {
+  k.sum_channels(pool, a.data, b.data, a.length, channels, sums.data);
+}
+
+void affine_channels(K k, Pool& pool, Floats x, Floats scales, Floats shifts, float low, float high, Out<float> out) {
+  k.affine_channels(pool, x.data, x.length, scales.data, shifts.data, scales.length, low, high, out.data);
+}
+
+void combine_channels(K k, Pool& pool, Floats x, Floats y, Floats a, Floats b, Floats shifts, Out<float> out) {
+  k.combine_channels(pool, x.data, y.data, x.length, a.data, b.data, shifts.data, a.length, out.data);
+}
+
+void clamp_gradient(K k, Pool& pool, Floats y, Floats gradient, float low, float high, Out<float> out) {
+  k.clamp_gradient(pool, y.data, gradient.data, y.length, low, high, out.data);
+}
+
+double quantize_gradient(K k, Pool& pool, Floats x, Floats gradient, float scale, int32_t zero, int32_t low, int32_t high,
+                         Out<float> out) {
+  return k.quantize_gradient(pool, x.data, gradient.data, x.length, scale, zero, low, high, out.data);
+}
+
 void add(K k, Pool& pool, Floats a, Floats b, float low, float high, Out<float> out) {
   k.add(pool, a.data, b.data, a.length, low, high, out.data);
 }
@@ -158,6 +183,12 @@ const Export VERBS[] = {
     verb<pack_float_weights>("packFloatWeights"),
     verb<float_gemm>("floatGemm"),
     verb<float_conv>("floatConv"),
+    verb<float_conv_gradient>("floatConvGradient"),
+    verb<sum_channels>("sumChannels"),
+    verb<affine_channels>("affineChannels"),
+    verb<combine_channels>("combineChannels"),
+    verb<clamp_gradient>("clampGradient"),
+    verb<quantize_gradient>("quantizeGradient"),
     verb<add>("add"),
     verb<clamp>("clamp"),
     verb<quantized_add>("quantizedAdd"),

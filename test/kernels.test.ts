@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { checked, createKernels, type Kernels, type KernelsOptions } from '../lib/kernels/index.ts';
 import { exp, log, roundHalfEven } from '../lib/kernels/math.ts';
+import { gradients } from './contract/gradients.ts';
 import { limits } from './contract/limits.ts';
 import { floating, integers } from './contract/products.ts';
 import { quantizing } from './contract/quantize.ts';
@@ -63,6 +64,7 @@ describe('kernels', () => {
       quantizing(backend);
       integers(backend);
       floating(backend);
+      gradients(backend);
       elementwise(backend);
       statistics(backend);
       limits(backend);

@@ -79,6 +79,15 @@ function everyVerb(kernels: Kernels): Filled[] {
       name: 'floatConv',
       values: [x, packedFloats, WEIGHTS, SHAPE, multipliers.slice(0, 24), -9, 9, real(OUTPUTS)],
     },
+    { name: 'floatConvGradient', values: [x, real(OUTPUTS), SHAPE, real(24 * DEPTH)] },
+    { name: 'sumChannels', values: [x, x, 16, new Float64Array(32)] },
+    { name: 'affineChannels', values: [x, scales.slice(0, 4), scales.slice(4, 8), -9, 9, real(INPUTS)] },
+    {
+      name: 'combineChannels',
+      values: [x, x, scales.slice(0, 4), scales.slice(4, 8), scales.slice(2, 6), real(INPUTS)],
+    },
+    { name: 'clampGradient', values: [x, x, -1, 2, real(INPUTS)] },
+    { name: 'quantizeGradient', values: [x, x, 0.1, 3, 0, 15, real(INPUTS)] },
     { name: 'add', values: [x, x, -1, 2, real(INPUTS)] },
     { name: 'clamp', values: [x, -1, 2, real(INPUTS)] },
     {

@@ -176,6 +176,12 @@ export function channels(length: number, scales: Float32Array, zeroPoints: Int32
   for (const point of zeroPoints) zero(point, 'zeroPoints');
 }
 
+/** Whole rows of `count` channels. */
+export function rows(length: number, count: number): void {
+  whole('channels', count, 1, ELEMENT_LIMIT);
+  if (length % count !== 0) refuse(`a multiple of ${count} channels`, 'the number of elements', length);
+}
+
 export function pool(a: Typed, shape: ConvShape, out: Typed): void {
   convShape(shape);
   if (shape.inChannels !== shape.outChannels)

@@ -18,6 +18,7 @@ import {
   pool,
   positive,
   room,
+  rows,
   uint8,
   weightsShape,
   whole,
@@ -127,6 +128,49 @@ function guardsOf(kernels: Kernels): Guards {
       room(packed, floatWeightsSize(weights));
       if (bias !== null) float32('bias', bias, weights.outChannels);
       float32('out', out, outputLength(shape));
+    },
+    floatConvGradient(x, outGradient, shape, gradient) {
+      convShape(shape);
+      float32('x', x, inputLength(shape));
+      float32('outGradient', outGradient, outputLength(shape));
+      const side = (shape.kernelHeight * shape.kernelWidth * shape.inChannels) / shape.groups;
+      float32('gradient', gradient, shape.outChannels * side);
+    },
+    sumChannels(a, b, channelCount, sums) {
+      float32('a', a);
+      float32('b', b, a.length);
+      rows(a.length, channelCount);
+      float64('sums', sums, 2 * channelCount);
+    },
+    affineChannels(x, scales, shifts, _low, _high, out) {
+      float32('x', x);
+      float32('scales', scales);
+      rows(x.length, scales.length);
+      float32('shifts', shifts, scales.length);
+      float32('out', out, x.length);
+    },
+    combineChannels(x, y, a, b, shifts, out) {
+      float32('x', x);
+      float32('y', y, x.length);
+      float32('a', a);
+      rows(x.length, a.length);
+      float32('b', b, a.length);
+      float32('shifts', shifts, a.length);
+      float32('out', out, x.length);
+    },
+    clampGradient(y, gradient, _low, _high, out) {
+      float32('y', y);
+      float32('gradient', gradient, y.length);
+      float32('out', out, y.length);
+    },
+    quantizeGradient(x, gradient, scale, zeroPoint, low, high, out) {
+      float32('x', x);
+      float32('gradient', gradient, x.length);
+      float32('out', out, x.length);
+      positive('scale', scale);
+      zero(zeroPoint);
+      whole('low', low, -128, 255);
+      whole('high', high, low, 255);
     },
     add(a, b, _low, _high, out) {
       float32('a', a);

@@ -4,6 +4,8 @@
  * e_exp.c; Copyright 1993 Sun Microsystems, freely distributable), error below one unit in the last place.
  */
 
+import type { ConvShape } from './kernels.ts';
+
 const LN2_HIGH = 0.6931471803691238;
 const LN2_LOW = 1.9082149292705877e-10;
 const INVERSE_LN2 = Math.LOG2E;
@@ -76,4 +78,17 @@ export const ROUND = 1.5 * 2 ** 52;
 /** Half to even. Exact for |x| < 2^51; larger numbers have no fraction worth keeping here. */
 export function roundHalfEven(x: number): number {
   return Math.abs(x) < 2 ** 51 ? x + ROUND - ROUND : x;
+}
+
+/** Runs of a weight gradient: as many as share work well, each long enough to pay, all their sums in 16 MiB. */
+const MOST_RUNS = 16;
+const LEAST_RUN = 64;
+const RUN_SUMS = 2 ** 22;
+
+/** Output positions per run of a weight gradient (see `floatConvGradient`). */
+export function gradientRun(s: ConvShape): number {
+  const positions = s.batch * s.outHeight * s.outWidth;
+  const weights = s.outChannels * s.kernelHeight * s.kernelWidth * (s.inChannels / s.groups);
+  const runs = Math.min(MOST_RUNS, Math.floor(RUN_SUMS / weights), Math.ceil(positions / LEAST_RUN));
+  return Math.ceil(positions / Math.max(runs, 1));
 }

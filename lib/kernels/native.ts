@@ -178,6 +178,18 @@ function verbsOf(n: AddonVerbs, h: Handle): Verbs {
       return n.floatConv(h, a, packed, bias, low, high, out);
     },
 
+    floatConvGradient(x, outGradient, shape, gradient) {
+      describe(shape);
+      return n.floatConvGradient(h, x, outGradient, gradient);
+    },
+    sumChannels: (a, b, channels, sums) => n.sumChannels(h, a, b, channels, sums),
+    affineChannels: (x, scales, shifts, low, high, out) =>
+      n.affineChannels(h, x, scales, shifts, low, high, out),
+    combineChannels: (x, y, a, b, shifts, out) => n.combineChannels(h, x, y, a, b, shifts, out),
+    clampGradient: (y, gradient, low, high, out) => n.clampGradient(h, y, gradient, low, high, out),
+    quantizeGradient: (x, gradient, scale, zero, low, high, out) =>
+      n.quantizeGradient(h, x, gradient, scale, zero, low, high, out),
+
     add: (a, b, low, high, out) => n.add(h, a, b, low, high, out),
     clamp: (x, low, high, out) => n.clamp(h, x, low, high, out),
     quantizedAdd: (a, scaleA, zeroA, b, scaleB, zeroB, scaleOut, outZero, low, high, out) =>

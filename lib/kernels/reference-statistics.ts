@@ -6,7 +6,7 @@ const { fround } = Math;
 const LANES = 16;
 
 /** Σ term(i) in the contract's order: 16 lanes, folded by halves. */
-function laneSum(length: number, term: (i: number) => number): number {
+export function laneSum(length: number, term: (i: number) => number): number {
   const lanes = new Float64Array(LANES);
   for (let i = 0; i < length; i++) lanes[i % LANES] += term(i);
   for (let half = LANES / 2; half >= 1; half /= 2) for (let j = 0; j < half; j++) lanes[j] += lanes[j + half];

@@ -3,13 +3,15 @@ import type { Arena, Kernels, Region } from './kernels.ts';
 import { sliced } from './later.ts';
 import * as elementwise from './reference-elementwise.ts';
 import * as float from './reference-float.ts';
+import * as gradients from './reference-gradients.ts';
 import * as integer from './reference-integer.ts';
 import * as limits from './reference-limits.ts';
 import * as statistics from './reference-statistics.ts';
 
 /** The oracle: the shortest correct code, one thread, no vectors. Everything else is compared with it. */
 export function createReference(): Kernels {
-  const verbs = { ...integer, ...float, ...elementwise, ...statistics, ...limits };
+  const { laneSum: _, ...sums } = statistics;
+  const verbs = { ...integer, ...float, ...gradients, ...elementwise, ...sums, ...limits };
   return {
     backend: 'reference',
     isa: 'typescript',

@@ -17,7 +17,7 @@ const COUNT = 4;
 const FAILED = 5;
 const WORDS = 8;
 /** The verbs that workers know, by number. Beyond them is the end. */
-const VERBS = ['conv', 'floatConv', 'peak', 'readWords', 'copyWords'] as const;
+const VERBS = ['conv', 'floatConv', 'gradientRuns', 'peak', 'readWords', 'copyWords'] as const;
 const MAX_PARAMETERS = 24;
 /** Loads of a word before a thread goes to sleep, some 20 microseconds: what a call that follows at once may take. */
 const SPINS = 20_000;

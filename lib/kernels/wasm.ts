@@ -197,6 +197,57 @@ export function kernelsOf({ memory, verbs: wasm }: WasmModule, arena: WasmArena,
     },
     floatConv: convolveFloat,
 
+    floatConvGradient(x, outGradient, shape, gradient) {
+      if (outGradient.length === 0) {
+        gradient.fill(0);
+        return;
+      }
+      const s = describe(shape);
+      const threads = team ? team.threadsFor(x.length * (gradient.length / shape.inChannels)) : 1;
+      const views = [x, outGradient, gradient];
+      stage.open(views, 2, wasm.gradientScratch(s, threads));
+      const [px, pg, into] = at;
+      run('gradientRuns', threads, [s, px, pg, stage.scratch]);
+      wasm.addRuns(s, stage.scratch, into);
+      stage.close(views, 2);
+    },
+    sumChannels(a, b, channels, sums) {
+      const views = [a, b, sums];
+      const n = a.length;
+      stage.open(views, 2, 16 * channels);
+      wasm.sumChannels(at[0], at[1], n, channels, at[2], stage.scratch);
+      stage.close(views, 2);
+    },
+    affineChannels(x, scales, shifts, low, high, out) {
+      const views = [x, scales, shifts, out];
+      const [n, channels] = [x.length, scales.length];
+      stage.open(views, 3);
+      wasm.affineChannels(at[0], n, at[1], at[2], channels, low, high, at[3]);
+      stage.close(views, 3);
+    },
+    combineChannels(x, y, a, b, shifts, out) {
+      const views = [x, y, a, b, shifts, out];
+      const [n, channels] = [x.length, a.length];
+      stage.open(views, 5);
+      wasm.combineChannels(at[0], at[1], n, at[2], at[3], at[4], channels, at[5]);
+      stage.close(views, 5);
+    },
+    clampGradient(y, gradient, low, high, out) {
+      const views = [y, gradient, out];
+      const n = y.length;
+      stage.open(views, 2);
+      wasm.clampGradient(at[0], at[1], n, low, high, at[2]);
+      stage.close(views, 2);
+    },
+    quantizeGradient(x, gradient, scale, zeroPoint, low, high, out) {
+      const views = [x, gradient, out];
+      const n = x.length;
+      stage.open(views, 2);
+      const sum = wasm.quantizeGradient(at[0], at[1], n, scale, low - zeroPoint, high - zeroPoint, at[2]);
+      stage.close(views, 2);
+      return sum;
+    },
+
     add(a, b, low, high, out) {
       const views = [a, b, out];
       const n = a.length;
