@@ -21,7 +21,7 @@ const CHROMIUM = [
 ];
 
 /** Milliseconds: a machine may have other work. */
-const PATIENCE = 170_000;
+const PATIENCE = 300_000;
 
 /** Why there is no browser to test in; null where there is one. */
 export async function lacking(): Promise<string | null> {
