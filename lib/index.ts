@@ -18,7 +18,14 @@ export { type EvaluateOptions, type EvaluateResult, evaluate } from './pipeline/
 export { type ExportOptions, type ExportResult, type ExportSummary, exportModel } from './pipeline/export.ts';
 export { type InspectedLayer, type InspectOptions, type InspectResult, inspect } from './pipeline/inspect.ts';
 export type { MetricFunction, MetricInput, MetricOutput } from './pipeline/metric.ts';
-export type { AugmentName, DataSource, ExecutorName, ModelSource, QuantizeOptions, RecoveryName } from './pipeline/options.ts';
+export type {
+  AugmentName,
+  DataSource,
+  ExecutorName,
+  ModelSource,
+  QuantizeOptions,
+  RecoveryName,
+} from './pipeline/options.ts';
 export { type PlanOptions, type PlanResult, plan } from './pipeline/plan.ts';
 export { quantize } from './pipeline/quantize.ts';
 export type {

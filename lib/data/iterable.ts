@@ -1,8 +1,9 @@
 import { SigmaQuantError } from '../errors.ts';
+import { contentHash } from './content-hash.ts';
 import type { Dataset, Preprocessing } from './dataset.ts';
 import { frame, framedShape } from './preprocessing.ts';
 import { checkLabel, datasetOf } from './samples.ts';
-import { contentHash, mismatch } from './source.ts';
+import { mismatch } from './source.ts';
 
 /** One sample and perhaps its class. */
 export interface IterableSample {

@@ -2,9 +2,9 @@ import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { SigmaQuantError } from '../errors.ts';
 import { type AllocationFile, parseAllocation } from '../export/allocation.ts';
-import { outputFiles } from './artefacts.ts';
 import { readBytes } from './files.ts';
 import { type OpenedModel, sha256 } from './model.ts';
+import { outputFiles } from './output-files.ts';
 
 /** An output folder of `quantize`, or its allocation.json. Throws INVALID_ARGUMENT naming what is wrong. */
 export async function readAllocation(path: string): Promise<{ file: string; allocation: AllocationFile }> {

@@ -1,4 +1,3 @@
-import { cpus } from 'node:os';
 import type { LayerProfile } from '../analysis/analysis.ts';
 import type { ProfileCheckpoint, ProfileState } from '../analysis/index.ts';
 import type { Dataset } from '../data/dataset.ts';
@@ -6,7 +5,7 @@ import type { Layer } from '../graph/graph.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import type { QuantizedLayer } from '../quant/quantizer.ts';
 import type { Recovery } from '../recovery/recovery.ts';
-import { type CacheEntries, CacheFolder, digestOf, noEntries } from './cache-folder.ts';
+import { type CacheEntries, digestOf, noEntries } from './cache-entries.ts';
 import {
   type PackedLayer,
   type PackedScore,
@@ -16,6 +15,7 @@ import {
   unpackScore,
 } from './cache-values.ts';
 import type { Choices } from './choices.ts';
+import type { Host } from './host.ts';
 import { learningOptions, roundingOf } from './learning.ts';
 import { metricDigest } from './metric.ts';
 import type { Executable } from './model.ts';
@@ -25,7 +25,6 @@ import type { Reused } from './result.ts';
 import type { Roles, Samples } from './samples.ts';
 import type { Score } from './scoring.ts';
 import type { Candidate } from './search.ts';
-import { toolVersion } from './version.ts';
 
 /** Samples whose values enter a key where the caller brings a data set: what its preprocessing makes of them. */
 const SAMPLES_IN_KEY = 2;
@@ -50,6 +49,7 @@ export interface StudyCache {
 
 /** What values depend on. */
 export interface CachedStudy extends Pick<Executable, 'model' | 'executor'> {
+  host: Host;
   options: QuantizeOptions;
   kernels: Kernels;
   /** Those that get a width, in execution order. */
@@ -60,19 +60,18 @@ export interface CachedStudy extends Pick<Executable, 'model' | 'executor'> {
 
 /** The cache that the options name; one that keeps nothing where they name none. Throws INVALID_ARGUMENT for a file. */
 export async function openCache(study: CachedStudy): Promise<StudyCache> {
-  const { cache, onWarning = (sentence) => process.emitWarning(sentence) } = study.options;
+  const { cache, onWarning = study.host.warn } = study.options;
   const none = async () => noEntries;
   if (cache === undefined) return new KeptStudy(study, noEntries, noEntries, none, none);
-  const folder = new CacheFolder(cache, { warn: onWarning });
-  await folder.check();
+  const entries = await study.host.openCache(cache, onWarning);
   const integers = await integersKey(study);
   const widths = study.choices.layers.map(({ bits }) => bits);
   return new KeptStudy(
     study,
-    await folder.entries(['integers', integers]),
-    await folder.entries(['profile', integers, widths]),
-    (validation) => folder.entries(['evaluations', integers, validation]),
-    (learning) => folder.entries(['learning', integers, learning]),
+    await entries(['integers', integers]),
+    await entries(['profile', integers, widths]),
+    (validation) => entries(['evaluations', integers, validation]),
+    (learning) => entries(['learning', integers, learning]),
   );
 }
 
@@ -82,6 +81,7 @@ export async function openCache(study: CachedStudy): Promise<StudyCache> {
  * executor is trusted on one kind of processor alone.
  */
 async function integersKey({
+  host,
   model,
   executor,
   options,
@@ -97,9 +97,9 @@ async function integersKey({
   const { minimize, device, training, trainingSamples, ...most } = rest;
   const { epochs, epochsPerStep, learningRate, labelShare, augment, ...others } = most;
   return {
-    tool: toolVersion(),
+    tool: host.version,
     model: model.sha256,
-    executor: executor.name === 'engine' ? executor : [executor, cpus()[0]?.model],
+    executor: executor.name === 'engine' ? executor : [executor, host.processor],
     tier: kernels.fused ? 'fused' : [kernels.backend, kernels.isa],
     calibration: await samplesKey(roles.calibration, calibration),
     options: sorted({
@@ -225,7 +225,7 @@ class KeptStudy implements StudyCache {
 
   async candidate(made: Candidate, metric: string, training: Dataset): Promise<Candidate> {
     const { options, roles } = this.#study;
-    const digest = await metricDigest(options.metric);
+    const digest = await metricDigest(options.metric, this.#study.host);
     if (options.cache === undefined || digest === null) return made;
     const source = options.validation ?? options.evaluate ?? options.calibration;
     const samples = await samplesKey(roles.validation, source);

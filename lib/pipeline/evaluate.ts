@@ -7,6 +7,7 @@ import { openAllocation } from './allocation-file.ts';
 import { paired } from './interval.ts';
 import { loadMetric, type MetricFunction } from './metric.ts';
 import { type Executable, openExecutable } from './model.ts';
+import { nodeHost } from './node-host.ts';
 import { type CommonOptions, checkOptions, type DataSource, type RunOptions } from './options.ts';
 import type { AccuracyResult, ExecutorResult } from './result.ts';
 import { openSamples, type Samples, sampleInput } from './samples.ts';
@@ -46,7 +47,7 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult
   const started = performance.now();
   checkOptions({ samples: options.samples, executor: options.executor });
   options.signal?.throwIfAborted();
-  const opened = await openExecutable(options);
+  const opened = await openExecutable(options, nodeHost);
   try {
     return await evaluateOpened(opened, options, started);
   } finally {
@@ -61,10 +62,10 @@ async function evaluateOpened(
 ): Promise<EvaluateResult> {
   const input = sampleInput(model.graph);
   const stored = options.allocation === undefined ? null : await openAllocation(options.allocation, model);
-  const metric = options.metric === undefined ? null : await loadMetric(options.metric);
+  const metric = options.metric === undefined ? null : await loadMetric(options.metric, nodeHost);
   const preprocessing =
     options.preprocessing ?? (stored?.allocation.preprocessing as Preprocessing | undefined) ?? {};
-  const dataset = await openSamples(options.evaluate, input, preprocessing);
+  const dataset = await openSamples(options.evaluate, input, preprocessing, nodeHost);
   if (!dataset.labelled && !metric)
     throw new SigmaQuantError(
       'DATA_MISMATCH',

@@ -8,6 +8,7 @@ import { openAllocation } from './allocation-file.ts';
 import { modelMetadata } from './artefacts.ts';
 import { refuseExisting, refuseExistingFile, writeDirectory, writeNewFile } from './files.ts';
 import { openModel } from './model.ts';
+import { nodeHost } from './node-host.ts';
 import type { CommonOptions } from './options.ts';
 
 export interface ExportOptions extends Pick<CommonOptions, 'model' | 'inputShapes' | 'signal'> {
@@ -72,13 +73,13 @@ export async function exportModel(options: ExportOptions): Promise<ExportResult>
   if (opset !== undefined) checkAsked(format, name, opset);
   if (out !== undefined && format.kind === 'onnx') await refuseExistingFile(out, 'out', force);
   signal?.throwIfAborted();
-  const model = await openModel(options);
+  const model = await openModel(options, nodeHost);
   const { allocation, bytes } = await openAllocation(options.allocation, model);
   const quantization = quantizationOf(bytes);
   const source: FormatSource = {
     graph: withStoredFloats(model.graph, bytes, quantization),
     quantization,
-    metadata: modelMetadata(model, allocation.preprocessing),
+    metadata: modelMetadata(model, allocation.preprocessing, nodeHost.version),
   };
   const made =
     format.kind === 'onnx'

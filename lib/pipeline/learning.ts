@@ -8,7 +8,7 @@ import type { Kernels } from '../kernels/kernels.ts';
 import type { Quantization } from '../quant/quantizer.ts';
 import { type BlockReport, finetune, reconstruct } from '../recovery/index.ts';
 import type { TrainingProgress, TrainingSet, TrainingState } from '../training/index.ts';
-import { type CacheEntries, digestOf } from './cache-folder.ts';
+import { type CacheEntries, digestOf } from './cache-entries.ts';
 import { type QuantizeOptions, type RecoveryName, recoveryOf } from './options.ts';
 
 /** Learning that makes the integers of a whole network better, its widths as they are. */

@@ -7,7 +7,6 @@ import type { Evaluator } from '../engine/engine.ts';
 import type { Layer, Port } from '../graph/graph.ts';
 import { layers as layersOf } from '../graph/index.ts';
 import type { Device } from '../hardware/index.ts';
-import { createKernels } from '../kernels/index.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import { createRecovery } from '../recovery/index.ts';
 import type { Recovery } from '../recovery/recovery.ts';
@@ -16,6 +15,7 @@ import { openCache, type StudyCache } from './cache.ts';
 import { type Choices, choicesOf, uniformWidths } from './choices.ts';
 import { type Clock, createClock } from './clock.ts';
 import { equalized } from './equalization.ts';
+import type { Host } from './host.ts';
 import { type Learn, type Learning, learningOf, roundingOf } from './learning.ts';
 import { loadMetric, type MetricFunction } from './metric.ts';
 import { type Executable, openExecutable, requireLayers } from './model.ts';
@@ -39,6 +39,7 @@ type Stage = (typeof STAGES)[number];
 
 /** Everything that is decided or opened before the long work. */
 export interface Job extends Executable {
+  host: Host;
   options: QuantizeOptions;
   work: WorkOptions;
   clock: Clock<Stage>;
@@ -84,13 +85,17 @@ export interface Study extends Job {
  * Opens and measures a network, lends it to `use`, and frees everything. The ask of the options is checked before the
  * long work. Rejects as `quantize` does.
  */
-export async function withStudy<T>(options: QuantizeOptions, use: (study: Study) => Promise<T>): Promise<T> {
+export async function withStudy<T>(
+  host: Host,
+  options: QuantizeOptions,
+  use: (study: Study) => Promise<T>,
+): Promise<T> {
   const clock = createClock<Stage>(STAGES);
   strategyOf(options.strategy);
-  const opened = await openExecutable(options);
+  const opened = await openExecutable(options, host);
   let job: Job | undefined;
   try {
-    job = await prepare(options, opened, clock);
+    job = await prepare(host, options, opened, clock);
     return await use(await study(job));
   } finally {
     job?.kernels.dispose();
@@ -98,7 +103,12 @@ export async function withStudy<T>(options: QuantizeOptions, use: (study: Study)
   }
 }
 
-async function prepare(options: QuantizeOptions, opened: Executable, clock: Clock<Stage>): Promise<Job> {
+async function prepare(
+  host: Host,
+  options: QuantizeOptions,
+  opened: Executable,
+  clock: Clock<Stage>,
+): Promise<Job> {
   const { model, graph } = opened;
   requireLayers(model.name, model.layers);
   const input = sampleInput(model.graph);
@@ -106,17 +116,17 @@ async function prepare(options: QuantizeOptions, opened: Executable, clock: Cloc
   const offered = quantizable(graph, allLayers);
   requireLayers(model.name, offered);
   const choices = choicesOf(graph, offered, options);
-  const device = await deviceOf(options.device);
+  const device = await deviceOf(options.device, host);
   const rest = allLayers.filter((layer) => !offered.includes(layer));
-  await costsOn(device, graph, offered, rest, () => null).ceilings(options.targets);
-  const metric = options.metric === undefined ? null : await loadMetric(options.metric);
-  const roles = await assignRoles(options, input);
+  await costsOn(device, graph, offered, rest, () => null, host).ceilings(options.targets);
+  const metric = options.metric === undefined ? null : await loadMetric(options.metric, host);
+  const roles = await assignRoles(options, input, host);
   const training =
     options.training === undefined
       ? roles.calibration.dataset
-      : await openSamples(options.training, input, options.preprocessing ?? {});
+      : await openSamples(options.training, input, options.preprocessing ?? {}, host);
   const { backend, isa, threads, signal, onProgress } = options;
-  const kernels = await createKernels({ backend, isa, threads });
+  const kernels = await host.createKernels({ backend, isa, threads });
   const macs = model.layers.reduce((sum, layer) => sum + layer.macs, 0);
   const work = { ...(signal ? { signal } : {}), ...(onProgress ? { onProgress } : {}) };
   const batch = batchSize(macs, input);
@@ -127,7 +137,7 @@ async function prepare(options: QuantizeOptions, opened: Executable, clock: Cloc
     const isOffered = ({ name }: Layer) => choices.layers.some((layer) => layer.name === name);
     const layers = layersOf(ready.graph).filter(isOffered);
     const floatLayers = layersOf(ready.graph).filter((layer) => !isOffered(layer));
-    const opening = { options, work, clock, kernels, input, batch };
+    const opening = { host, options, work, clock, kernels, input, batch };
     return { ...ready, ...opening, layers, floatLayers, device, choices, roles, training, metric };
   } catch (error) {
     kernels.dispose();
@@ -166,7 +176,7 @@ async function study(job: Job): Promise<Study> {
   });
   const candidate = await cache.candidate(uncached, scorer.metric, job.training);
   const digits = job.device.array ? await digitsFrom(recovery, choices, signal) : () => null;
-  const costs = costsOn(job.device, graph, layers, floatLayers, digits);
+  const costs = costsOn(job.device, graph, layers, floatLayers, digits, job.host);
   const measured = { job, profiles, scorer, candidate, costs };
   const judging = once(async () => job.roles.judged && scorerFor(job, float, job.roles.judged));
   return {
