@@ -157,7 +157,11 @@ describe('config file', () => {
     ['preprocessing that is a number', { preprocessing: 3 }, /an object for preprocessing/],
     ['a text for a number', { maxDrop: 'one' }, /a number for maxDrop of config options\.json .*"one"/],
     ['half a sample', { samples: 1.5 }, /a whole number for samples .*1\.5/],
-    ['a choice that is none', { recovery: 'magic' }, /one of none, gptq for recovery .*"magic"/],
+    [
+      'a choice that is none',
+      { recovery: 'magic' },
+      /one of none, gptq, reconstruct, finetune for recovery .*"magic"/,
+    ],
     ['a number for a flag', { force: 1 }, /true or false for force/],
     ['pins that are no numbers', { pin: { conv1: 'four' } }, /an object of widths by layer/],
     ['true for a cache', { cache: true }, /a path for cache/],
