@@ -20,3 +20,12 @@ export type {
   QuantizeSummary,
   Reused,
 } from './pipeline/result.ts';
+export {
+  type OptimizerName,
+  type TrainEpoch,
+  type TrainOptions,
+  type TrainResult,
+  type TrainSettings,
+  train,
+  type ValidationScore,
+} from './pipeline/train.ts';

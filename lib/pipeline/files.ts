@@ -100,7 +100,7 @@ export async function refuseExistingFile(path: string, name: string, force: bool
 export async function writeNewFile(
   path: string,
   name: string,
-  content: string,
+  content: string | Uint8Array,
   force: boolean,
 ): Promise<void> {
   const temporary = `${resolve(path)}.${suffix()}`;

@@ -35,7 +35,7 @@ export async function openModel(options: Pick<CommonOptions, 'model' | 'inputSha
 }
 
 /** A model file, read: with the tensors that lay in files beside it. */
-interface Source {
+export interface Source {
   name: string;
   sha256: string;
   fileBytes: number;
@@ -44,7 +44,8 @@ interface Source {
   bytes: Uint8Array;
 }
 
-async function sourceOf(model: CommonOptions['model']): Promise<Source> {
+/** Reads a model file. Throws INVALID_ARGUMENT, MALFORMED_MODEL. */
+export async function sourceOf(model: CommonOptions['model']): Promise<Source> {
   const [name, bytes] =
     typeof model === 'string'
       ? [modelName(model), await readBytes(model, 'model')]
