@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { SigmaQuantError } from '../errors.ts';
 import { group, integer, layerWidth, layerWidths, list, names, number, shape } from './flags.ts';
 import type { Terminal } from './terminal.ts';
+import { trainFlags } from './train-flags.ts';
 
 /** 0 met, 3 to 5 the other verdicts, 2 bad arguments or input, 1 anything else, 130 interrupted. */
 export const EXIT_CODES = {
@@ -242,6 +243,11 @@ function build(run: (chosen: Chosen) => void, version: string): Command {
   add('debug', debugCommand);
   add('bench', benchCommand);
   add('devices', devicesCommand);
+  add('train', (command) =>
+    preprocessing(
+      trainFlags(common(command.description('Train a float network on labelled samples, or from scratch'))),
+    ),
+  );
   add('sweep', sweepCommand);
   add('worker', workerCommand);
   return program;
@@ -256,6 +262,7 @@ const ACTIONS: Record<string, () => Promise<Action>> = {
   debug: async () => (await import('./debug.ts')).debugAction,
   bench: async () => (await import('./bench.ts')).benchAction,
   devices: async () => (await import('./devices.ts')).devicesAction,
+  train: async () => (await import('./train.ts')).trainAction,
   sweep: async () => (await import('./sweep.ts')).sweepAction,
   worker: async () => (await import('./worker.ts')).workerAction,
 };
@@ -354,7 +361,7 @@ function argumentSentence(error: CommanderError): string {
     case 'commander.unknownOption':
       return `Expected a known option but received ${quoted}${suggestion}.`;
     case 'commander.unknownCommand':
-      return `Expected quantize, plan, inspect, evaluate, explain, debug, bench, devices, sweep or worker but received ${quoted}${suggestion}.`;
+      return `Expected quantize, plan, inspect, evaluate, explain, debug, bench, devices, train, sweep or worker but received ${quoted}${suggestion}.`;
     case 'commander.missingArgument':
       return `Expected an argument for ${quoted} but received none.`;
     case 'commander.optionMissingArgument':
@@ -366,7 +373,7 @@ function argumentSentence(error: CommanderError): string {
         ? 'Expected only flags but received an argument (--model names a network).'
         : `Expected ${text.includes("'debug'") ? 'two models' : 'one model'} but received more arguments (quote values that contain spaces).`;
     case 'commander.help':
-      return 'Expected a command (quantize, plan, inspect, evaluate, explain, debug, bench, devices, sweep or worker) but received none; --help explains them.';
+      return 'Expected a command (quantize, plan, inspect, evaluate, explain, debug, bench, devices, train, sweep or worker) but received none; --help explains them.';
     default: {
       const sentence = text.replaceAll('\n', ' ');
       return sentence.endsWith('.') ? sentence : `${sentence}.`;

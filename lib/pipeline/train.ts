@@ -1,4 +1,4 @@
-import { createPace } from '../analysis/pace.ts';
+import { pause } from '../analysis/pace.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { SigmaQuantError } from '../errors.ts';
 import type { Graph, Port } from '../graph/graph.ts';
@@ -50,6 +50,9 @@ export type {
 
 /** Temperature of distillation, and its share of the loss. */
 const DISTILLATION = { temperature: 2, share: 0.5 } as const;
+
+/** Far below the 200 ms that an abort may take. */
+const MILLISECONDS_BETWEEN_PAUSES = 20;
 
 /** The document of `train --json`, beside the network. */
 export interface TrainResult extends TrainSettings {
@@ -152,21 +155,21 @@ interface Run extends Roles {
  */
 function taskOf({ proto }: Source, { inputShapes }: TrainOptions): Task {
   const shapes = inputShapes ? { inputShapes } : {};
-  const graph = toChannelsLast(importGraph(proto, { foldBatchNorm: false, ...shapes }).graph);
-  const classifier = classifierOf(graph);
-  const fixed = classifier.nodes.filter((node) => !hasGradient(node));
+  const { graph: imported } = importGraph(proto, { foldBatchNorm: false, ...shapes });
+  const fixed = classifierOf(imported).nodes.filter((node) => !hasGradient(node));
   if (fixed.length > 0)
     throw new SigmaQuantError(
       'UNSUPPORTED_OPERATOR',
       `Expected operators with a gradient for training but received ${fixed.map(({ op, name }) => `${op} (node ${name})`).join(', ')}.`,
     );
+  const graph = toChannelsLast(imported);
   const input = sampleInput(graph);
   if (typeof input.shape[0] === 'number')
     throw new SigmaQuantError(
       'UNSUPPORTED_MODEL',
       `Expected an open batch for input ${input.name} but received ${input.shape[0]}; export the network with a named first dimension.`,
     );
-  return { graph, classifier, input };
+  return { graph, classifier: classifierOf(graph), input };
 }
 
 async function openRoles(input: Port, options: TrainOptions): Promise<Roles> {
@@ -226,7 +229,7 @@ async function trainOn(run: Run) {
       ...settings,
       augmentation: settings,
       every: journal.every,
-      pace: createPace(options.signal),
+      pace: timedPace(options.signal),
       onProgress: (progress) => journal.add(progress),
       save: (state) => journal.save(state),
       from,
@@ -245,6 +248,16 @@ async function trainOn(run: Run) {
     parameters: trained.reduce((sum, { parameter }) => sum + parameter.data.length, 0),
     resumedAt: from?.step ?? 0,
     checkpoint,
+  };
+}
+
+/** Lets events run after every few milliseconds: much of a small network's step is no multiply-add. */
+function timedPace(signal: AbortSignal | undefined): () => Promise<void> {
+  let paused = performance.now();
+  return async () => {
+    if (performance.now() - paused < MILLISECONDS_BETWEEN_PAUSES) return;
+    await pause(signal);
+    paused = performance.now();
   };
 }
 
