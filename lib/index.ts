@@ -40,3 +40,12 @@ export type {
   Reused,
   Seconds,
 } from './pipeline/result.ts';
+export {
+  type OptimizerName,
+  type TrainEpoch,
+  type TrainOptions,
+  type TrainResult,
+  type TrainSettings,
+  train,
+  type ValidationScore,
+} from './pipeline/train.ts';

@@ -15,6 +15,7 @@ import {
 } from './command-flags.ts';
 import { integer } from './flags.ts';
 import type { Terminal } from './terminal.ts';
+import { trainFlags } from './train-flags.ts';
 
 /** 0 met, 3 to 5 the other verdicts, 2 bad arguments or input, 1 anything else, 130 interrupted. */
 export const EXIT_CODES = {
@@ -84,6 +85,11 @@ function build(run: (chosen: Chosen) => void, version: string): Command {
   add('export', exportCommand);
   add('bench', benchCommand);
   add('devices', devicesCommand);
+  add('train', (command) =>
+    preprocessing(
+      trainFlags(common(command.description('Train a float network on labelled samples, or from scratch'))),
+    ),
+  );
   add('sweep', sweepCommand);
   add('worker', workerCommand);
   return program;
@@ -99,6 +105,7 @@ const ACTIONS: Record<string, () => Promise<Action>> = {
   export: async () => (await import('./export.ts')).exportAction,
   bench: async () => (await import('./bench.ts')).benchAction,
   devices: async () => (await import('./devices.ts')).devicesAction,
+  train: async () => (await import('./train.ts')).trainAction,
   sweep: async () => (await import('./sweep.ts')).sweepAction,
   worker: async () => (await import('./worker.ts')).workerAction,
 };
@@ -212,7 +219,7 @@ function argumentSentence(error: CommanderError): string {
     case 'commander.unknownOption':
       return `Expected a known option but received ${quoted}${suggestion}.`;
     case 'commander.unknownCommand':
-      return `Expected quantize, plan, inspect, evaluate, explain, debug, export, bench, devices, sweep or worker but received ${quoted}${suggestion}.`;
+      return `Expected quantize, plan, inspect, evaluate, explain, debug, export, bench, devices, train, sweep or worker but received ${quoted}${suggestion}.`;
     case 'commander.missingArgument':
       return `Expected an argument for ${quoted} but received none.`;
     case 'commander.optionMissingArgument':
@@ -224,7 +231,7 @@ function argumentSentence(error: CommanderError): string {
         ? 'Expected only flags but received an argument (--model names a network).'
         : `Expected ${text.includes("'debug'") ? 'two models' : 'one model'} but received more arguments (quote values that contain spaces).`;
     case 'commander.help':
-      return 'Expected a command (quantize, plan, inspect, evaluate, explain, debug, export, bench, devices, sweep or worker) but received none; --help explains them.';
+      return 'Expected a command (quantize, plan, inspect, evaluate, explain, debug, export, bench, devices, train, sweep or worker) but received none; --help explains them.';
     default: {
       const sentence = text.replaceAll('\n', ' ');
       return sentence.endsWith('.') ? sentence : `${sentence}.`;

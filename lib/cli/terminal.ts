@@ -7,6 +7,8 @@ export interface Terminal {
   out(text: string): void;
   /** A line for people, on stderr. */
   note(line: string): void;
+  /** A line that stays where a person watches; nothing otherwise. */
+  watch(line: string): void;
   /** Shows progress where a person watches; silent otherwise. */
   progress: Progress;
   /** Removes the progress line. */
@@ -58,14 +60,19 @@ export function createTerminal(options: TerminalOptions): Terminal {
     visible = true;
   }
 
+  function note(line: string): void {
+    clear();
+    options.error(`${line}\n`);
+  }
+
   return {
     out: (text) => {
       clear();
       options.out(text);
     },
-    note: (line) => {
-      clear();
-      options.error(`${line}\n`);
+    note,
+    watch: (line) => {
+      if (options.interactive) note(line);
     },
     progress,
     clear,

@@ -97,7 +97,16 @@ export async function minimize(
   if (options.from) restore(options.from, arrays);
   optimizer.steps = options.from?.step ?? 0;
   let good = stateOf(optimizer.steps, arrays);
+  /** Good once a loss has been computed with it: a step can leave anything behind. */
+  let reached = good;
   const losses = lossWatch();
+  const diverged = (step: number, received: string): never => {
+    restore(good, arrays);
+    throw new SigmaQuantError(
+      'TRAINING_DIVERGED',
+      `Expected a loss near ${losses.first.toPrecision(3)} or below but received ${received} at step ${step + 1} of ${steps}: the state of step ${good.step} was kept; train with a lower rate.`,
+    );
+  };
   const tally = { loss: 0, steps: 0, hits: 0 };
   const indices = new Uint32Array(batch);
   let order: Uint32Array = new Uint32Array(0);
@@ -115,24 +124,23 @@ export async function minimize(
     await tape.run('forward', options.pace);
     const logits = tape.output(output);
     const loss = lossOf(logits, logits.length / batch, tape.seed(output));
-    if (!losses.accept(loss)) {
-      restore(good, arrays);
-      throw new SigmaQuantError(
-        'TRAINING_DIVERGED',
-        `Expected a loss near ${losses.first.toPrecision(3)} or below but received ${loss.toPrecision(3)} at step ${step + 1} of ${steps}: the state of step ${good.step} was kept; train with a lower rate.`,
-      );
-    }
+    if (!losses.accept(loss)) diverged(step, loss.toPrecision(3));
+    good = reached;
     for (const { gradient } of parameters) gradient.fill(0);
     if (data.labels) tally.hits += hitsOf(logits, data.labels, indices);
     await tape.run('backward', options.pace);
-    clipGradients(parameters, options.clip);
+    // A clamp hides what is no number from the loss, never from the gradients.
+    if (!Number.isFinite(clipGradients(parameters, options.clip)))
+      diverged(step, 'gradients that are no numbers');
     optimizer.step(options.rate * cosine(step / steps, options.warmup));
     training.hold();
     averageInto(averages, parameters, options.average, step);
     tally.loss += loss;
     tally.steps++;
     if ((step + 1) % options.every !== 0 && step + 1 !== steps) continue;
-    good = stateOf(step + 1, arrays);
+    if (!parameters.every(({ data: values }) => values.every(Number.isFinite)))
+      diverged(step, 'weights that are no numbers');
+    reached = stateOf(step + 1, arrays);
     options.onProgress?.({
       step: step + 1,
       steps,
@@ -142,7 +150,7 @@ export async function minimize(
       samples: (step + 1) * batch,
     });
     Object.assign(tally, { loss: 0, steps: 0, hits: 0 });
-    await options.save?.(good);
+    await options.save?.(reached);
   }
   averages.forEach((values, p) => {
     parameters[p].data.set(values);
