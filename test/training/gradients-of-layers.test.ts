@@ -53,6 +53,10 @@ const CONVOLUTIONS: Record<string, Subject> = {
     pads: [3, 4, 3, 2],
     strides: [2, 3],
   }),
+  'pads beyond the kernel, no multiples of the strides': convolution([1, 5, 4, 2], [3, 2, 2, 2], {
+    pads: [4, 3, 3, 2],
+    strides: [2, 3],
+  }),
   'an even kernel': convolution([1, 5, 6, 2], [3, 4, 2, 2], { pads: [2, 1, 1, 0] }),
   'a kernel of the whole input': convolution([3, 4, 3, 2], [5, 4, 3, 2]),
   'one axis': convolution([2, 9, 3], [4, 3, 3], { pads: [1, 1] }),
