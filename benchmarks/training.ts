@@ -75,6 +75,8 @@ async function rivalOf(threads: number, layout: string): Promise<Rival> {
 
 interface Trainer {
   tape: Tape;
+  /** By name of the node. */
+  operators: ReadonlyMap<string, string>;
   /** Seconds. */
   step(): Promise<number>;
 }
@@ -97,6 +99,7 @@ function trainerOf(path: string, kernels: Kernels): Trainer {
   const loss = crossEntropy(Int32Array.from({ length: batch }, (_, i) => i % 10));
   return {
     tape,
+    operators: new Map(graph.nodes.map(({ name, op }) => [name, op])),
     async step() {
       const start = performance.now();
       tape.input(input).set(x);
@@ -136,7 +139,7 @@ async function compare(
     channels_last: channelsLast,
     ratio: Math.min(contiguous, channelsLast) / ours,
   };
-  const details = flags.shares ? sharesOf(trainer.tape, threads) : '';
+  const details = flags.shares ? sharesOf(trainer, threads) : '';
   const name = `${kernels.backend} ${kernels.isa}`;
   trainer.tape.dispose();
   kernels.dispose();
@@ -144,7 +147,7 @@ async function compare(
 }
 
 /** What each operator's steps cost, forward and backward. */
-function sharesOf(tape: Tape, threads: number): string {
+function sharesOf({ tape, operators }: Trainer, threads: number): string {
   const costs = new Map<string, number>();
   let total = 0;
   for (let pass = 0; pass < PROFILED; pass++)
@@ -152,11 +155,7 @@ function sharesOf(tape: Tape, threads: number): string {
       const start = performance.now();
       run();
       const time = performance.now() - start;
-      // Nodes are named by whoever exported the network: what is left without numbers tells operators apart.
-      const key = `${node
-        .replace(/[\d.]+/g, '')
-        .split('/')
-        .at(-1)}, ${phase}`;
+      const key = `${operators.get(node) ?? 'input'}, ${phase}`;
       costs.set(key, (costs.get(key) ?? 0) + time);
       total += time;
     }
