@@ -3,6 +3,7 @@ import type { AllocatableLayer, Problem, Widths } from '../lib/allocate/allocate
 import { falling, type Scores, scoresOf } from '../lib/allocate/scores.ts';
 import { createSearch, type Search, widthsOf } from '../lib/allocate/search.ts';
 import { bestPlan } from '../lib/allocate/solver.ts';
+import { nodeHost } from '../lib/pipeline/node-host.ts';
 import { problemLayers } from '../lib/pipeline/resources.ts';
 import { type Study, withStudy } from '../lib/pipeline/study.ts';
 import { loadPairs, type Pair } from './pairs.ts';
@@ -59,7 +60,7 @@ function scoresBy(search: Search, loss: Loss): Scores | null {
 
 async function measure(study: Study, widths: Widths) {
   const { divergence } = await study.candidate.score(widths, {});
-  return { divergence, drop: (await study.validate(widths)).drop! };
+  return { divergence, drop: (await study.validate(widths)).validation.drop! };
 }
 
 async function rowsOf(pair: Pair, study: Study): Promise<Row[]> {
@@ -99,7 +100,7 @@ const rows: Row[] = [];
 for (const pair of withRawSigma(loadPairs(flags.pairs, flags.only))) {
   const { name, ...options } = pair;
   const cache = flags.cache === undefined ? {} : { cache: flags.cache };
-  rows.push(...(await withStudy({ ...options, ...cache }, (study) => rowsOf(pair, study))));
+  rows.push(...(await withStudy(nodeHost, { ...options, ...cache }, (study) => rowsOf(pair, study))));
   process.stderr.write(`${name}\n`);
 }
 

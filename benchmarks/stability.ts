@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import type { Dataset } from '../lib/data/dataset.ts';
 import { openDataset } from '../lib/data/index.ts';
 import { hash } from '../lib/data/split.ts';
+import { nodeHost } from '../lib/pipeline/node-host.ts';
 import { withStudy } from '../lib/pipeline/study.ts';
 import { loadPairs, type Pair } from './pairs.ts';
 import { type Column, markdownTable, numberColumn, writeResults } from './results.ts';
@@ -80,27 +81,31 @@ async function search(pair: Pair, draw: number): Promise<Draw> {
   const calibration = drawn(whole, draw, Number(flags.share));
   const { model, evaluate, preprocessing } = pair;
   const started = performance.now();
-  return withStudy({ model, evaluate, preprocessing, calibration, bits: ALL_WIDTHS }, async (study) => {
-    const measured = performance.now();
-    const { allocation, validation } = await study.ask({ maxDrop: Number(flags['max-drop']) });
-    const ended = performance.now();
-    const judged = await study.judge();
-    return {
-      pair: pair.name,
-      draw,
-      samples: calibration.size!,
-      verdict: allocation.verdict,
-      averageBits: allocation.cost['averageBits'],
-      kilobytes: allocation.cost['weightBytes'] / 1000,
-      validationDrop: validation.drop!,
-      judgedDrop: judged!.drop!,
-      evaluations: allocation.evaluations,
-      measuring: (measured - started) / 1000,
-      searching: (ended - measured) / 1000,
-      peakBytes: process.resourceUsage().maxRSS * 1024,
-      widths: [...allocation.widths.values()].map(({ weights }) => weights),
-    };
-  });
+  return withStudy(
+    nodeHost,
+    { model, evaluate, preprocessing, calibration, bits: ALL_WIDTHS },
+    async (study) => {
+      const measured = performance.now();
+      const { allocation, validation } = await study.ask({ maxDrop: Number(flags['max-drop']) });
+      const ended = performance.now();
+      const judged = await study.judge();
+      return {
+        pair: pair.name,
+        draw,
+        samples: calibration.size!,
+        verdict: allocation.verdict,
+        averageBits: allocation.cost['averageBits'],
+        kilobytes: allocation.cost['weightBytes'] / 1000,
+        validationDrop: validation.drop!,
+        judgedDrop: judged!.drop!,
+        evaluations: allocation.evaluations,
+        measuring: (measured - started) / 1000,
+        searching: (ended - measured) / 1000,
+        peakBytes: process.resourceUsage().maxRSS * 1024,
+        widths: [...allocation.widths.values()].map(({ weights }) => weights),
+      };
+    },
+  );
 }
 
 /** How much the draws of one pair agree. */

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { defaultStrategy } from '../lib/allocate/index.ts';
 import type { Ask } from '../lib/pipeline/answers.ts';
 import { uniformWidths } from '../lib/pipeline/choices.ts';
+import { nodeHost } from '../lib/pipeline/node-host.ts';
 import { type Study, withStudy } from '../lib/pipeline/study.ts';
 import type { Pair } from './pairs.ts';
 
@@ -66,7 +67,7 @@ export async function run(trial: Trial): Promise<Row[]> {
     ...(samples !== undefined && { samples }),
     ...(activationBits !== undefined && { activationBits }),
   };
-  return withStudy(options, async (study) => {
+  return withStudy(nodeHost, options, async (study) => {
     const measuring = (performance.now() - started) / 1000;
     const rows: Row[] = [];
     for (const { asked, ask, compared } of asksOf(trial, study))

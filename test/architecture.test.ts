@@ -30,7 +30,7 @@ const RUNTIME = ['errors', 'kernels', 'quant', 'graph', 'engine', 'sqnt'];
 
 /** Files below the pipeline that may touch the outside world, and why. */
 const OUTSIDE: readonly RegExp[] = [
-  /^data\/source\.ts$/, // streams samples from the disk
+  /^data\/disk\.ts$/, // streams samples from the disk
   /^runtime\/(index|node-host|worker|browser|browser-host|browser-worker)\.ts$/, // the hosts themselves
   /^onnxruntime\/(installation|blocking-worker|protocol|worker)\.ts$/, // finds the user's installation, runs it in a worker
   /^kernels\/[a-z-]+\.ts$/, // finds the addon and the WASM module, asks for the processor, reads the environment

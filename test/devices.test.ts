@@ -16,7 +16,9 @@ import {
 } from '../lib/hardware/index.ts';
 import { fitTerms } from '../lib/hardware/least-squares.ts';
 import { deviceTargets } from '../lib/hardware/targets.ts';
-import { deviceNames, importTimings, loadDevice, referenceCosts } from '../lib/pipeline/devices.ts';
+import { deviceNames, importTimings, loadDevice } from '../lib/pipeline/devices.ts';
+import { nodeHost } from '../lib/pipeline/node-host.ts';
+import { referenceCosts } from '../lib/pipeline/resources.ts';
 import { sigmaquant } from './support/command.ts';
 import { near, shipped } from './support/devices.ts';
 import { tinyModel } from './support/network.ts';
@@ -52,7 +54,7 @@ describe('devices by name and path', () => {
       'area=90%:shift-add-serial-45nm',
       'latency=100%:shift-add-radix4-45nm',
     ];
-    const references = await referenceCosts(texts, device, network);
+    const references = await referenceCosts(texts, device, network, nodeHost);
     const own = deviceCost(device, network);
     const costs = (name: string) => deviceCost(shipped.get(name)!, network).cost(at8);
     const ceilings = parseTargets(texts, deviceTargets(own, network, references));

@@ -13,6 +13,7 @@ import {
   TensorProto_DataLocation,
 } from '../lib/onnx/index.ts';
 import { openModel } from '../lib/pipeline/model.ts';
+import { nodeHost } from '../lib/pipeline/node-host.ts';
 import { sigmaquant } from './support/command.ts';
 import { tinyModel } from './support/network.ts';
 
@@ -64,7 +65,7 @@ describe('external data', () => {
     sentence: RegExp,
   ): Promise<void> {
     writeFileSync(path('bad.onnx'), outside(change).model);
-    await assert.rejects(openModel({ model: path('bad.onnx') }), (error) => {
+    await assert.rejects(openModel({ model: path('bad.onnx') }, nodeHost), (error) => {
       assert.ok(error instanceof SigmaQuantError, String(error));
       assert.equal(error.code, code, error.message);
       assert.match(error.message, sentence);
@@ -75,7 +76,7 @@ describe('external data', () => {
 
   it('gives the same graph as one file, and belongs to what the digest says', async () => {
     const [split, whole] = await Promise.all(
-      ['split.onnx', 'whole.onnx'].map((name) => openModel({ model: path(name) })),
+      ['split.onnx', 'whole.onnx'].map((name) => openModel({ model: path(name) }, nodeHost)),
     );
     assert.deepEqual([...split.graph.constants.keys()], [...whole.graph.constants.keys()]);
     for (const [name, tensor] of whole.graph.constants)
@@ -85,7 +86,7 @@ describe('external data', () => {
     mkdirSync(path('other'), { recursive: true });
     writeFileSync(path('other/split.onnx'), model);
     writeFileSync(path(`other/${LOCATION}`), weights.fill(0, START, START + 4));
-    const other = await openModel({ model: path('other/split.onnx') });
+    const other = await openModel({ model: path('other/split.onnx') }, nodeHost);
     assert.notEqual(other.sha256, split.sha256);
   });
 
@@ -95,7 +96,7 @@ describe('external data', () => {
     writeFileSync(path('below/first.bin'), weights.subarray(START));
     writeFileSync(path('first.onnx'), outside(() => ({ location: './below/first.bin' })).model);
     const [first, whole] = await Promise.all(
-      ['first.onnx', 'whole.onnx'].map((name) => openModel({ model: path(name) })),
+      ['first.onnx', 'whole.onnx'].map((name) => openModel({ model: path(name) }, nodeHost)),
     );
     assert.deepEqual(first.graph.constants.get('conv1.w'), whole.graph.constants.get('conv1.w'));
   });
@@ -137,7 +138,7 @@ describe('external data', () => {
     for (const location of ['out.bin', 'up/secret.bin'])
       await refused((said) => ({ ...said, location }), 'MALFORMED_MODEL', /a link that leads out of it/);
     writeFileSync(path('linked.onnx'), outside((said) => ({ ...said, location: 'in.bin' })).model);
-    assert.equal((await openModel({ model: path('linked.onnx') })).layers.length, 5);
+    assert.equal((await openModel({ model: path('linked.onnx') }, nodeHost)).layers.length, 5);
   });
 
   it('refuses what is no file: nothing, a folder, a pipe', async function () {
@@ -168,7 +169,7 @@ describe('external data', () => {
   });
 
   it('refuses references where there is no folder', async () => {
-    await assert.rejects(openModel({ model: { name: 'tiny', bytes: outside().model } }), {
+    await assert.rejects(openModel({ model: { name: 'tiny', bytes: outside().model } }, nodeHost), {
       code: 'UNSUPPORTED_MODEL',
       message: /reference to "weights\.bin"; give the model by its path/,
     });

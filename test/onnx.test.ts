@@ -4,8 +4,12 @@ import fc from 'fast-check';
 import { SigmaQuantError } from '../lib/errors.ts';
 import { importGraph } from '../lib/graph/index.ts';
 import {
+  AttributeProto_AttributeType,
+  type FileModel,
+  FunctionProtoSchema,
   GraphProtoSchema,
   ModelProtoSchema,
+  NodeProtoSchema,
   readModel,
   TensorProto_DataLocation,
   TensorProto_DataType,
@@ -19,6 +23,39 @@ const plain = modelBytes({
   outputs: ['y'],
   constants: { w: wave([2, 3, 3, 3]), b: floats([2], 1, -1) },
   nodes: [node('Conv', ['x', 'w', 'b'], ['y'], { pads: [1, 1, 1, 1] })],
+});
+
+/** A file with an operator of its own, Twice, which casts before it doubles. */
+const ownOperator = (): FileModel => ({
+  irVersion: 10,
+  opset: 21,
+  domains: new Map([['own', 1]]),
+  name: 'net',
+  inputs: [{ name: 'x', dtype: 'float32', shape: [4] }],
+  outputs: [{ name: 'y', dtype: 'float32', shape: [4] }],
+  initializers: [],
+  nodes: [{ ...node('Twice', ['x'], ['y'], { to: 1 }), domain: 'own' }],
+  functions: [
+    {
+      domain: 'own',
+      name: 'Twice',
+      inputs: ['a'],
+      outputs: ['b'],
+      attributes: ['to'],
+      opset: 21,
+      nodes: [
+        {
+          name: 'cast',
+          op: 'Cast',
+          inputs: ['a'],
+          outputs: ['c'],
+          attributes: { to: { reference: 'to', type: 'INT' } },
+        },
+        { name: 'two', op: 'Constant', inputs: [], outputs: ['t'], attributes: { value: floats([], 2) } },
+        { name: 'double', op: 'Mul', inputs: ['c', 't'], outputs: ['b'], attributes: {} },
+      ],
+    },
+  ],
 });
 
 /** The plain model with its weights changed. */
@@ -73,6 +110,105 @@ describe('onnx', () => {
     assert.deepEqual(axes.ints, [1n, 2n]);
     assert.equal(new TextDecoder().decode(mode.s), 'linear');
     assert.equal(value.t!.rawData.length, 4);
+  });
+
+  it('reads functions of the model, and their attributes that a node gives', () => {
+    const bytes = writeModel(ownOperator());
+    const [own] = readModel(bytes).functions;
+    assert.deepEqual(
+      [own.domain, own.name, own.input, own.output, own.attribute],
+      ['own', 'Twice', ['a'], ['b'], ['to']],
+    );
+    assert.equal(own.opsetImport[0].version, 21n);
+    const [cast] = own.node;
+    assert.deepEqual([cast.attribute[0].name, cast.attribute[0].refAttrName], ['to', 'to']);
+    assert.equal(cast.attribute[0].type, AttributeProto_AttributeType.INT);
+  });
+
+  it('checks the constants of functions, and counts their nodes before it decodes them', () => {
+    const model = readModel(writeModel(ownOperator()));
+    model.functions[0].node[1].attribute[0].t!.dims = [5n];
+    assert.match(
+      refusal(() => readModel(toBinary(ModelProtoSchema, model))).message,
+      /20 bytes for attribute value/,
+    );
+    const many = readModel(writeModel(ownOperator()));
+    many.functions[0].node = Array(1_000_001).fill(create(NodeProtoSchema));
+    assert.match(refusal(() => readModel(toBinary(ModelProtoSchema, many))).message, /at most 1000000 nodes/);
+    const empty = readModel(writeModel(ownOperator()));
+    empty.functions = Array(1_000_001).fill(create(FunctionProtoSchema));
+    assert.match(
+      refusal(() => readModel(toBinary(ModelProtoSchema, empty))).message,
+      /at most 1000000 nodes/,
+    );
+  });
+
+  const NARROW = [
+    { dtype: 'int2', since: 25, bytes: [0b11_10_01_00, 0b01], values: [0, 1, -2, -1, 1] },
+    { dtype: 'uint2', since: 25, bytes: [0b11_10_01_00, 0b01], values: [0, 1, 2, 3, 1] },
+    { dtype: 'int4', since: 21, bytes: [0x7f, 0x80, 0x05], values: [-1, 7, 0, -8, 5] },
+    { dtype: 'uint4', since: 21, bytes: [0x7f, 0x80, 0x05], values: [15, 7, 0, 8, 5] },
+  ];
+  /** Dequantizes one constant, by a scale of 0.5 for all; `reader` reads it too. */
+  const narrow = (dtype: string, opset: number, data: Uint8Array, reader: string | null = null) =>
+    writeModel({
+      irVersion: 13,
+      opset,
+      name: 'narrow',
+      inputs: [{ name: 'x', dtype: 'float32', shape: [5] }],
+      outputs: [{ name: 'y', dtype: 'float32', shape: [5] }],
+      initializers: [
+        { name: 'q', tensor: { dtype, shape: [5], data } },
+        { name: 's', tensor: floats([], 0.5) },
+      ],
+      nodes: [
+        node('DequantizeLinear', ['q', 's'], ['f']),
+        node('Add', ['x', 'f'], ['y']),
+        ...(reader ? [node(reader, reader === 'Identity' ? ['q'] : ['x', 's', 'q'], ['z'])] : []),
+      ],
+    });
+
+  for (const { dtype, since, bytes, values } of NARROW)
+    it(`reads ${dtype} as the numbers that it stands for`, () => {
+      const file = narrow(dtype, since, Uint8Array.from(bytes));
+      const { graph } = importGraph(file, { acceptQuantized: true, foldQuantized: true });
+      const [folded] = [...graph.constants].filter(([, { shape }]) => shape.length === 1);
+      assert.deepEqual(
+        [...(folded[1].data as Float32Array)],
+        values.map((value) => value / 2),
+      );
+      // Packed in int32_data, a byte in each.
+      const other = readModel(file);
+      other.graph!.initializer[0].rawData = new Uint8Array(0);
+      other.graph!.initializer[0].int32Data = bytes;
+      const again = importGraph(toBinary(ModelProtoSchema, other), {
+        acceptQuantized: true,
+        foldQuantized: true,
+      });
+      assert.deepEqual(again.graph.constants, graph.constants);
+    });
+
+  it('refuses tensors below a byte of another size, and readers that are no DequantizeLinear', () => {
+    for (const { dtype, since, bytes } of NARROW) {
+      const longer = Uint8Array.from([...bytes, 0]);
+      assert.match(
+        refusal(() => narrow(dtype, since, longer)).message,
+        new RegExp(`${bytes.length} bytes of ${dtype} \\[5\\] for q but received ${longer.length}`),
+      );
+      const model = readModel(narrow(dtype, since, Uint8Array.from(bytes)));
+      model.graph!.initializer[0].rawData = longer;
+      assert.match(
+        refusal(() => readModel(toBinary(ModelProtoSchema, model))).message,
+        new RegExp(`${bytes.length} bytes for tensor "q" \\(${dtype} of shape \\[5\\]\\)`),
+      );
+      for (const reader of ['QuantizeLinear', 'Identity'])
+        assert.match(
+          refusal(() =>
+            importGraph(narrow(dtype, since, Uint8Array.from(bytes), reader), { acceptQuantized: true }),
+          ).message,
+          new RegExp(`DequantizeLinear to read tensor "q", .* \\(${reader}\\)`),
+        );
+    }
   });
 
   it('refuses what is no model', () => {

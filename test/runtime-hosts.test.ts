@@ -196,18 +196,49 @@ describe('the built runtime', () => {
 
   /** What a bundle asks for when it is loaded, or later. */
   function needs(name: string): string[] {
-    const text = readFileSync(join(root, 'dist/runtime', name), 'utf8');
+    const text = readFileSync(join(root, 'dist', name), 'utf8');
     const found = text.matchAll(/(?:\bfrom|\bimport|\bimport\(|url\)\()\s*["'`]([^"'`\n]+)["'`]/g);
     return [...new Set([...found].map(([, specifier]) => specifier))].sort();
   }
 
   it('needs no package but the one that finds the addon, and in browsers nothing of Node', () => {
-    for (const name of ['index.js', 'worker.js'])
+    for (const name of ['runtime/index.js', 'runtime/worker.js'])
       assert.deepEqual(
         needs(name).filter((specifier) => !specifier.startsWith('node:')),
         ['node-gyp-build'],
       );
-    for (const name of ['browser.js', 'browser-worker.js']) assert.deepEqual(needs(name), []);
+    for (const name of ['runtime/browser.js', 'runtime/browser-worker.js', 'kernels/browser.js'])
+      assert.deepEqual(needs(name), []);
+  });
+
+  it('has kernels for browsers under the same names, without the addon', async () => {
+    // As a page loads it: its module comes from a site, not from the disk.
+    const server = createServer((request, response) => response.end(readFileSync(join(root, request.url!))));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    after(() => server.close());
+    const site = `http://127.0.0.1:${(server.address() as AddressInfo).port}/dist/kernels/browser.js`;
+    const text = readFileSync(join(root, 'dist/kernels/browser.js'), 'utf8');
+    const page = text.replaceAll('import.meta.url', JSON.stringify(site));
+    const browser = await import(`data:text/javascript;base64,${Buffer.from(page).toString('base64')}`);
+    const node = await import('../lib/kernels/index.ts');
+    assert.deepEqual(Object.keys(browser).sort(), Object.keys(node).sort());
+    const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+    assert.equal(exports['./kernels'].browser, './dist/kernels/browser.js');
+    const q = Int8Array.of(-8, 7, 3, -1, 0);
+    for (const backend of [undefined, 'reference']) {
+      const kernels = await browser.createKernels({ backend });
+      assert.equal(kernels.backend, backend ?? 'wasm');
+      const packed = new Uint8Array(3);
+      kernels.pack(q, 4, packed);
+      assert.deepEqual([...packed], [0x78, 0xf3, 0x00]);
+      kernels.dispose();
+    }
+    for (const options of [{ backend: 'native' }, { isa: 'avx2' }])
+      await assert.rejects(browser.createKernels(options), {
+        name: 'SigmaQuantError',
+        code: 'BACKEND_UNAVAILABLE',
+      });
+    await assert.rejects(browser.createKernels({ backend: 'gpu' }), { code: 'INVALID_ARGUMENT' });
   });
 
   it('is below 400 kB in browsers, its WASM with it', () => {

@@ -5,6 +5,7 @@ import type { Widths } from '../../lib/allocate/allocate.ts';
 import { inferTypes, sizeOf } from '../../lib/graph/index.ts';
 import type { Device, LayerBreakdown } from '../../lib/hardware/index.ts';
 import { loadDevice } from '../../lib/pipeline/devices.ts';
+import { nodeHost } from '../../lib/pipeline/node-host.ts';
 import type { AccuracyResult } from '../../lib/pipeline/result.ts';
 import { type Study, withStudy } from '../../lib/pipeline/study.ts';
 import type { Pair } from '../pairs.ts';
@@ -95,7 +96,7 @@ async function onDevice(
     device: name,
     ...(pair.validation !== undefined && { validation: pair.validation }),
   };
-  return withStudy(options, async (study) => {
+  return withStudy(nodeHost, options, async (study) => {
     /** Drop on judged samples, each allocation once; the candidate has its integers afterwards. */
     const become = async (widths: Widths) => {
       const key = JSON.stringify([...widths]);

@@ -34,8 +34,11 @@ export interface Network {
   readonly layers: readonly Layer[];
   /** Per quantized value; for network outputs their range. */
   readonly statistics: ReadonlyMap<string, RangeStatistics>;
-  /** Every layer rounded to nearest, activations at 8 bits or at `activationBits`. */
-  quantization(allocation: string, activationBits?: number): Promise<Quantization>;
+  /** Every layer rounded to nearest at the widths of an allocation, activations at 8 bits or at `activationBits`. */
+  quantization(
+    allocation: string | ReadonlyMap<string, number>,
+    activationBits?: number,
+  ): Promise<Quantization>;
   dispose(): void;
 }
 
@@ -60,7 +63,7 @@ export async function openNetwork(pair: Pair): Promise<Network> {
     layers,
     statistics: new Map<string, RangeStatistics>([...calibration.values, ...outputs]),
     async quantization(allocation, activationBits = 8) {
-      const widths = widthsOf(pair.name, allocation, layers);
+      const widths = typeof allocation === 'string' ? widthsOf(pair.name, allocation, layers) : allocation;
       const quantizers = createQuantizers(
         graph,
         layers,

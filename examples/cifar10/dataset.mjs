@@ -8,7 +8,14 @@ import sharp from 'sharp';
 
 const PIXELS = 32 * 32;
 const IMAGES = 10_000;
-const BATCHES = ['data_batch_1', 'data_batch_2', 'data_batch_3', 'data_batch_4', 'data_batch_5', 'test_batch'];
+const BATCHES = [
+  'data_batch_1',
+  'data_batch_2',
+  'data_batch_3',
+  'data_batch_4',
+  'data_batch_5',
+  'test_batch',
+];
 
 /** Writes data_batch_1.bin to data_batch_5.bin and test_batch.bin: per image its label, then its planes. */
 export async function writeDataset(source, target) {
@@ -19,8 +26,11 @@ export async function writeDataset(source, target) {
     const image = sharp(join(source, `${name}.png`)).removeAlpha();
     const { data, info } = await image.raw().toBuffer({ resolveWithObject: true });
     if (info.width !== PIXELS || info.height !== IMAGES || info.channels !== 3)
-      throw new Error(`Expected ${PIXELS}x${IMAGES} pixels in ${name}.png but received ${info.width}x${info.height}.`);
-    const own = name === 'test_batch' ? labels.test : labels.train.slice(batch * IMAGES, (batch + 1) * IMAGES);
+      throw new Error(
+        `Expected ${PIXELS}x${IMAGES} pixels in ${name}.png but received ${info.width}x${info.height}.`,
+      );
+    const own =
+      name === 'test_batch' ? labels.test : labels.train.slice(batch * IMAGES, (batch + 1) * IMAGES);
     const bytes = new Uint8Array(IMAGES * (1 + 3 * PIXELS));
     for (let i = 0, at = 0; i < IMAGES; i++) {
       bytes[at++] = own[i];

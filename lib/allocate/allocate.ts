@@ -103,6 +103,7 @@ export interface TraceStep {
   kept: boolean;
 }
 
+/** Whether all targets hold, only the ceilings, only the floor, or neither. */
 export type Verdict = 'met' | 'accuracy-only' | 'resource-only' | 'impossible';
 
 export interface Allocation {

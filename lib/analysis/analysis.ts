@@ -71,9 +71,10 @@ export interface LayerProfile {
   curvatureLoss: Readonly<Record<number, number>> | null;
 }
 
-/** Progress of long work, 0..1 within a named stage. */
-export type Progress = (stage: string, done: number, total: number) => void;
+/** Progress of long work, done of total within a named stage, and what else there is to say of it. */
+export type Progress = (stage: string, done: number, total: number, detail?: string) => void;
 
+/** Long work: an abort rejects with the signal's reason, progress is told per stage. */
 export interface WorkOptions {
   signal?: AbortSignal;
   onProgress?: Progress;

@@ -54,6 +54,7 @@ export interface LayerDamage {
   channel: number | null;
 }
 
+/** An output of the quantized network beside the float one's. */
 export interface OutputDamage {
   name: string;
   sqnr: number;

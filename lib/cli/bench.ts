@@ -10,6 +10,7 @@ import type { BackendName, Isa } from '../kernels/kernels.ts';
 import { nativeIsas } from '../kernels/native.ts';
 import { readBytes, refuseExistingFile, writeNewFile } from '../pipeline/files.ts';
 import { openModel } from '../pipeline/model.ts';
+import { nodeHost } from '../pipeline/node-host.ts';
 import { benchText } from './bench-text.ts';
 import { defined } from './options.ts';
 import { type Action, EXIT_CODES, type Flags } from './program.ts';
@@ -82,7 +83,7 @@ async function subjectsOf(flags: Flags, terminal: Terminal): Promise<NamedSubjec
   const model = flags['model'] as string | undefined;
   if (model === undefined) return matrices;
   const inputShapes = Object.fromEntries((flags['inputShape'] as [string, number[]][] | undefined) ?? []);
-  const { graph, name } = await openModel({ model, inputShapes });
+  const { graph, name } = await openModel({ model, inputShapes }, nodeHost);
   const { subjects, skipped } = networkSubjects(graph);
   if (subjects.length === 0)
     throw new SigmaQuantError(

@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { SigmaQuantError } from '../errors.ts';
 import { group, integer, layerWidth, layerWidths, list, names, number, shape } from './flags.ts';
+import { learning } from './learning-flags.ts';
 import type { Terminal } from './terminal.ts';
 
 /** 0 met, 3 to 5 the other verdicts, 2 bad arguments or input, 1 anything else, 130 interrupted. */
@@ -107,8 +108,8 @@ function quantizeCommand(command: Command): Command {
     .option('--min-sqnr <DB>', 'floor: least signal to quantization noise of the outputs', number('min-sqnr'))
     .option('--metric <FILE.mjs>', 'module that exports a function scoring samples, instead of top-1');
   preprocessing(command);
+  learning(command);
   return command
-    .addOption(new Option('--recovery <NAME>', 'how accuracy is recovered').choices(['none', 'gptq']))
     .addOption(
       new Option('--ranges <METHOD>', 'how activation ranges are chosen').choices([
         'minmax',
@@ -119,7 +120,11 @@ function quantizeCommand(command: Command): Command {
     )
     .option('--samples <N>', 'calibration samples at most', integer('samples'))
     .option('--evaluations <N>', 'evaluations that the search may spend', integer('evaluations'))
-    .addOption(new Option('--opset <N>', 'opset of the exported file: 13 or 21').argParser(integer('opset')))
+    .addOption(
+      new Option('--opset <N>', 'opset of the exported file, within 13..26 (default: 21)').argParser(
+        integer('opset'),
+      ),
+    )
     .option('--cache <DIR>', 'folder that a later run goes on from (default: OUT.cache)')
     .option('--no-cache', 'keep nothing for a later run')
     .option('--out <DIR>', 'folder to write (default: ./NAME.sigmaquant)')
@@ -165,6 +170,23 @@ function debugCommand(command: Command): Command {
     .option('--svg <FILE>', 'write a chart of SQNR along the network')
     .option('--force', 'replace an earlier chart');
   return preprocessing(execution(described));
+}
+
+function exportCommand(command: Command): Command {
+  return command
+    .description('Write a quantized network in the form that a target reads')
+    .argument('<model>', 'ONNX file of the float network')
+    .option('--allocation <PATH>', 'output folder of quantize, or its allocation.json (required)')
+    .option('--format <NAME>', 'ort, compact or qonnx; what each is for: docs/export.md (required)')
+    .option('--opset <N>', 'opset of the exported file, within 13..26', integer('opset'))
+    .option(
+      '--input-shape <NAME=DIMS>',
+      'shape of an input that the model leaves open: input=1x3x224x224',
+      repeat(shape),
+    )
+    .option('--out <PATH>', 'file to write, or folder of a format that has several (default: NAME.FORMAT)')
+    .option('--force', 'replace an earlier output')
+    .option('--json', 'print one JSON document on stdout and nothing else');
 }
 
 function devicesCommand(command: Command): Command {
@@ -240,6 +262,7 @@ function build(run: (chosen: Chosen) => void, version: string): Command {
       .option('--json', 'print one JSON document on stdout and nothing else'),
   );
   add('debug', debugCommand);
+  add('export', exportCommand);
   add('bench', benchCommand);
   add('devices', devicesCommand);
   add('sweep', sweepCommand);
@@ -254,6 +277,7 @@ const ACTIONS: Record<string, () => Promise<Action>> = {
   evaluate: async () => (await import('./evaluate.ts')).evaluateAction,
   explain: async () => (await import('./explain.ts')).explainAction,
   debug: async () => (await import('./debug.ts')).debugAction,
+  export: async () => (await import('./export.ts')).exportAction,
   bench: async () => (await import('./bench.ts')).benchAction,
   devices: async () => (await import('./devices.ts')).devicesAction,
   sweep: async () => (await import('./sweep.ts')).sweepAction,
@@ -293,10 +317,25 @@ export async function run(argv: readonly string[], terminal: Terminal, version: 
     const configured = configFlags(chosen.command, argv);
     if (configured.length > 0) chosen = parse([...argv, ...configured], terminal, version);
     const action = await ACTIONS[chosen.command.name()]();
-    return await action(chosen.model, chosen.flags, terminal, chosen.other);
+    const told = await tellingOfWasm(terminal, chosen.flags);
+    return await action(chosen.model, chosen.flags, told, chosen.other);
   } catch (error) {
     return fail(error, argv, terminal);
   }
+}
+
+/** The same terminal; where the native kernels do not load and nobody asked for others, it says so when work begins. */
+async function tellingOfWasm(terminal: Terminal, flags: Flags): Promise<Terminal> {
+  if (flags['backend'] || process.env['SIGMAQUANT_BACKEND']) return terminal;
+  const { nativeFailure } = await import('../kernels/native.ts');
+  let told = false;
+  const progress: Terminal['progress'] = (...state) => {
+    const failure = told ? null : nativeFailure();
+    told = true;
+    if (failure) terminal.note(`note: ${failure.message} WebAssembly takes its place, and is slower.`);
+    terminal.progress(...state);
+  };
+  return { ...terminal, progress };
 }
 
 /** Errors that the caller can mend by another argument or input. */
@@ -354,7 +393,7 @@ function argumentSentence(error: CommanderError): string {
     case 'commander.unknownOption':
       return `Expected a known option but received ${quoted}${suggestion}.`;
     case 'commander.unknownCommand':
-      return `Expected quantize, plan, inspect, evaluate, explain, debug, bench, devices, sweep or worker but received ${quoted}${suggestion}.`;
+      return `Expected quantize, plan, inspect, evaluate, explain, debug, export, bench, devices, sweep or worker but received ${quoted}${suggestion}.`;
     case 'commander.missingArgument':
       return `Expected an argument for ${quoted} but received none.`;
     case 'commander.optionMissingArgument':
@@ -366,7 +405,7 @@ function argumentSentence(error: CommanderError): string {
         ? 'Expected only flags but received an argument (--model names a network).'
         : `Expected ${text.includes("'debug'") ? 'two models' : 'one model'} but received more arguments (quote values that contain spaces).`;
     case 'commander.help':
-      return 'Expected a command (quantize, plan, inspect, evaluate, explain, debug, bench, devices, sweep or worker) but received none; --help explains them.';
+      return 'Expected a command (quantize, plan, inspect, evaluate, explain, debug, export, bench, devices, sweep or worker) but received none; --help explains them.';
     default: {
       const sentence = text.replaceAll('\n', ' ');
       return sentence.endsWith('.') ? sentence : `${sentence}.`;

@@ -1,7 +1,7 @@
 import { modelName } from '../pipeline/files.ts';
 import type { QuantizeOptions } from '../pipeline/options.ts';
 import { quantize } from '../pipeline/quantize.ts';
-import type { AccuracyResult, QuantizeResult, Reused } from '../pipeline/result.ts';
+import type { AccuracyResult, LearnedResult, QuantizeResult, Reused } from '../pipeline/result.ts';
 import { amount, amounts } from '../report/amounts.ts';
 import { accuracyCells, layerTable } from '../report/layers.ts';
 import { bytes, duration, percent, plural, signed, significant } from '../report/numbers.ts';
@@ -43,6 +43,13 @@ export function quantizeFlags(flags: Flags): Partial<QuantizeOptions> {
     'minSqnr',
     'metric',
     'recovery',
+    'training',
+    'trainingSamples',
+    'epochs',
+    'epochsPerStep',
+    'learningRate',
+    'labelShare',
+    'augment',
     'ranges',
     'samples',
     'evaluations',
@@ -65,6 +72,11 @@ function targetLines({
       `target   ${asked}: ${amount(resource, cost[resource])} of at most ${amount(resource, limit)}${cost[resource] > limit * (1 + TOLERANCE) ? ', missed' : ''}`,
   );
   return targets.length > 0 ? [`device   ${device}`, ...lines] : [];
+}
+
+function learnedLine(recovery: string, { before, after, kept }: LearnedResult): string {
+  const drops = `drop on validation ${signed(before)} by rounding alone, ${signed(after)} learned`;
+  return `learned  ${recovery}: ${drops}${kept ? '' : '; rounding alone was taken'}`;
 }
 
 /** The least that the missed ceilings could be, or the best accuracy within them. */
@@ -90,6 +102,7 @@ function text(result: Omit<QuantizeResult, 'artefacts'>): string {
     [
       `weights  ${bytes(result.weightBytes)} of ${bytes(result.floatBytes)} (${percent((100 * result.weightBytes) / result.floatBytes, 1)}), ${significant(result.averageBits)} bits on average`,
       ...targetLines(result),
+      ...(result.learned ? [learnedLine(result.recovery, result.learned)] : []),
       `verdict  ${result.verdict}`,
       ...result.warnings.map((warning) => `note     ${warning}`),
       ...result.binding.slice(0, 5).map(({ layer, reason }) => `binding  ${layer}: ${reason}`),

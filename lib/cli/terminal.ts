@@ -43,7 +43,7 @@ export function createTerminal(options: TerminalOptions): Terminal {
     visible = false;
   }
 
-  function progress(name: string, done: number, total: number): void {
+  function progress(name: string, done: number, total: number, detail = ''): void {
     if (!options.interactive) return;
     const now = options.now();
     if (name !== stage) {
@@ -52,7 +52,8 @@ export function createTerminal(options: TerminalOptions): Terminal {
     } else if (now - drawn < REDRAW && done < total) return;
     drawn = now;
     options.error(
-      ERASE + progressLine(name, done, total, now - started).slice(0, Math.max(20, options.width() - 1)),
+      ERASE +
+        progressLine(name, done, total, now - started, detail).slice(0, Math.max(20, options.width() - 1)),
     );
     visible = true;
   }
@@ -72,11 +73,17 @@ export function createTerminal(options: TerminalOptions): Terminal {
   };
 }
 
-/** `calibrate 45 %, about 12 s left` */
-export function progressLine(stage: string, done: number, total: number, elapsed: number): string {
+/** `calibrate 45 %, about 12 s left`, or with a detail `train 45 %, loss 0.12, about 12 s left` */
+export function progressLine(
+  stage: string,
+  done: number,
+  total: number,
+  elapsed: number,
+  detail = '',
+): string {
   if (!(total > 0)) return stage;
   const share = Math.min(1, Math.max(0, done / total));
-  const text = `${stage} ${Math.floor(100 * share)} %`;
+  const text = `${stage} ${Math.floor(100 * share)} %${detail && `, ${detail}`}`;
   if (elapsed < ESTIMATE_AFTER || share <= 0 || share >= 1) return text;
   return `${text}, about ${duration((elapsed / 1000) * (1 / share - 1))} left`;
 }

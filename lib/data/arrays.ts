@@ -1,9 +1,10 @@
 import { storedBytes } from './bytes.ts';
+import { contentHash } from './content-hash.ts';
 import type { Preprocessing } from './dataset.ts';
 import { elementsOf, type NpyArray, openNpy } from './npy.ts';
 import { frame, framedShape } from './preprocessing.ts';
 import { checkLabel, type SampleStore } from './samples.ts';
-import { contentHash, mismatch, type Source, unreadable } from './source.ts';
+import { mismatch, type Source, unreadable } from './source.ts';
 import { openZip } from './zip.ts';
 
 /** Bytes read at once. */

@@ -1,8 +1,9 @@
 import { storedBytes } from './bytes.ts';
+import { contentHash } from './content-hash.ts';
 import type { Preprocessing } from './dataset.ts';
 import { frame, framedShape } from './preprocessing.ts';
 import type { SampleStore } from './samples.ts';
-import { contentHash, type Source, unreadable } from './source.ts';
+import { type Source, unreadable } from './source.ts';
 
 /** A record is its labels, then 32x32 red, green and blue planes. */
 const IMAGE_BYTES = 3072;

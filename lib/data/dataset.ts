@@ -12,6 +12,7 @@ export interface Preprocessing {
   std?: number | readonly number[];
 }
 
+/** Some samples of a data set, side by side. */
 export interface Batch {
   /** [count][...shape] after preprocessing, channels first like ONNX inputs. */
   x: Float32Array;
@@ -22,6 +23,7 @@ export interface Batch {
   indices: Int32Array;
 }
 
+/** How samples are batched, and which of them. */
 export interface BatchOptions {
   /** Samples per batch; the last may be smaller. */
   size: number;
@@ -45,5 +47,6 @@ export interface Dataset {
   readonly unreadable?: readonly string[];
   /** Content hash of the source (hex), for cache keys and provenance; independent of paths. */
   fingerprint(): Promise<string>;
+  /** All samples in their order, batch by batch. Rejects with DATA_UNREADABLE, or the signal's reason. */
   batches(options: BatchOptions): AsyncIterable<Batch>;
 }

@@ -1,5 +1,5 @@
 import { checkLabel } from './samples.ts';
-import { joinPath, listFolder, mismatch, readWhole, unreadable } from './source.ts';
+import { type Folder, mismatch, unreadable } from './source.ts';
 
 const IMAGE_NAME = /\.(jpe?g|png|webp|gif|tiff?|avif)$/i;
 const LABELS_FILE = 'labels.csv';
@@ -20,38 +20,39 @@ export interface ImageFolder {
  * With `labels.csv` (`file,label`, header optional) its files in its order; with one folder per class, classes
  * numbered by sorted name; else all images, without labels. Throws DATA_UNREADABLE or DATA_MISMATCH.
  */
-export async function listImages(path: string, name: string): Promise<ImageFolder> {
-  const entries = await listFolder(path);
-  if (entries.some((entry) => entry.name === LABELS_FILE && !entry.folder)) return fromLabelsFile(path, name);
+export async function listImages(folder: Folder, name: string): Promise<ImageFolder> {
+  const entries = await folder.list('');
+  if (entries.some((entry) => entry.name === LABELS_FILE && !entry.folder))
+    return fromLabelsFile(folder, name);
   const files = entries
     .filter((entry) => !entry.folder && IMAGE_NAME.test(entry.name))
     .map((entry) => entry.name);
   if (files.length > 0) return { files, labels: null, classNames: null };
   return fromClassFolders(
-    path,
+    folder,
     name,
     entries.filter((entry) => entry.folder).map((entry) => entry.name),
   );
 }
 
-async function fromClassFolders(path: string, name: string, folders: string[]): Promise<ImageFolder> {
+async function fromClassFolders(folder: Folder, name: string, classes: string[]): Promise<ImageFolder> {
   const files: string[] = [];
   const labels: number[] = [];
-  for (const [label, folder] of folders.entries()) {
-    for (const entry of await listFolder(joinPath(path, folder))) {
+  for (const [label, own] of classes.entries()) {
+    for (const entry of await folder.list(own)) {
       if (entry.folder || !IMAGE_NAME.test(entry.name)) continue;
-      files.push(`${folder}/${entry.name}`);
+      files.push(`${own}/${entry.name}`);
       labels.push(label);
     }
   }
   if (files.length === 0) {
     throw unreadable(`Expected images, a labels.csv or a folder per class in ${name} but found no image.`);
   }
-  return { files, labels: Int32Array.from(labels), classNames: folders };
+  return { files, labels: Int32Array.from(labels), classNames: classes };
 }
 
-async function fromLabelsFile(path: string, name: string): Promise<ImageFolder> {
-  const bytes = await readWhole(joinPath(path, LABELS_FILE));
+async function fromLabelsFile(folder: Folder, name: string): Promise<ImageFolder> {
+  const bytes = await folder.read(LABELS_FILE);
   if (bytes.length > MAX_LABELS_BYTES) {
     throw unreadable(
       `Expected at most ${MAX_LABELS_BYTES} bytes of ${LABELS_FILE} in ${name} but received ${bytes.length}.`,
@@ -72,7 +73,7 @@ async function fromLabelsFile(path: string, name: string): Promise<ImageFolder> 
     // The first line may be a header: its second field is a word then.
     if (files.length === 0 && i === 0 && Number.isNaN(number) && !IMAGE_NAME.test(file)) continue;
     checkLabel(number, () => `the label on ${where()}`);
-    if (!(await exists(path, file, known)))
+    if (!(await exists(folder, file, known)))
       throw unreadable(`Expected the image ${file} named on ${where()} but it is not there.`);
     files.push(file);
     labels.push(number);
@@ -90,13 +91,13 @@ function splitLine(line: string, where: () => string): [string, string] {
 }
 
 /** Only names below the folder count; each subfolder is listed once. */
-async function exists(path: string, file: string, known: Map<string, Set<string>>): Promise<boolean> {
+async function exists(place: Folder, file: string, known: Map<string, Set<string>>): Promise<boolean> {
   const pieces = file.split('/');
   if (pieces.some((piece) => piece === '' || piece === '.' || piece === '..')) return false;
   const folder = pieces.slice(0, -1).join('/');
   let names = known.get(folder);
   if (!names) {
-    const entries = await listFolder(joinPath(path, folder)).catch(() => []);
+    const entries = await place.list(folder).catch(() => []);
     names = new Set(entries.filter((entry) => !entry.folder).map((entry) => entry.name));
     known.set(folder, names);
   }

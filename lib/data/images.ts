@@ -1,9 +1,10 @@
+import { contentHash } from './content-hash.ts';
 import type { Preprocessing } from './dataset.ts';
-import { type DecodeImage, type Image, imageDecoder } from './image-decoder.ts';
+import type { CreateDecoder, DecodeImage, Image } from './image.ts';
 import { type ImageFolder, listImages } from './image-folder.ts';
 import { frame, framedShape } from './preprocessing.ts';
 import type { SampleStore } from './samples.ts';
-import { contentHash, joinPath, mismatch, readWhole, reason, unreadable } from './source.ts';
+import { type Folder, mismatch, reason, unreadable } from './source.ts';
 
 /** Decoded, cropped images that are kept for later passes; what does not fit is decoded again. */
 const CACHE_BYTES = 256 * 2 ** 20;
@@ -16,15 +17,16 @@ const NAMED = 3;
 
 /** A folder of images (see listImages), decoded to 3 channels, or 1 where the network wants 1. */
 export async function openImages(
-  path: string,
+  place: Folder,
   name: string,
   preprocessing: Preprocessing,
   channels: 1 | 3,
+  createDecoder: CreateDecoder,
 ): Promise<SampleStore> {
-  const folder = await listImages(path, name);
-  const decode = await imageDecoder(channels);
+  const folder = await listImages(place, name);
+  const decode = await createDecoder(channels);
   const failed = new Map<number, string>();
-  const store = { path, name, preprocessing, folder, decode, failed };
+  const store = { place, name, preprocessing, folder, decode, failed };
   const shape = await shapeOf(store, channels);
   const cache = new Map<number, Uint8Array>();
   const sampleBytes = shape.reduce((product, side) => product * side, 1);
@@ -70,7 +72,7 @@ export async function openImages(
       const hash = contentHash();
       for (const [i, file] of folder.files.entries()) {
         const one = contentHash();
-        one.update(await readWhole(joinPath(path, file)));
+        one.update(await place.read(file));
         hash.update(`${one.hex()} ${folder.labels?.[i] ?? ''}\n`);
       }
       return hash.hex();
@@ -83,7 +85,7 @@ function* selected(size: number, select: (index: number) => boolean): Generator<
 }
 
 interface OpenFolder {
-  path: string;
+  place: Folder;
   name: string;
   preprocessing: Preprocessing;
   folder: ImageFolder;
@@ -94,12 +96,12 @@ interface OpenFolder {
 
 /** Null for an image that cannot be decoded, as long as there are few of them. */
 async function decodeOne(
-  { path, name, folder, decode, failed }: OpenFolder,
+  { place, name, folder, decode, failed }: OpenFolder,
   index: number,
 ): Promise<Image | null> {
   const file = folder.files[index];
   try {
-    return await decode(await readWhole(joinPath(path, file)));
+    return await decode(await place.read(file));
   } catch (cause) {
     failed.set(index, `${file}: ${reason(cause)}`);
     const { length } = folder.files;

@@ -1,9 +1,11 @@
 import { SigmaQuantError } from '../errors.ts';
+import { contentHash } from './content-hash.ts';
 import type { Dataset, Preprocessing } from './dataset.ts';
 import { frame, framedShape } from './preprocessing.ts';
 import { checkLabel, datasetOf } from './samples.ts';
-import { contentHash, mismatch } from './source.ts';
+import { mismatch } from './source.ts';
 
+/** One sample and perhaps its class. */
 export interface IterableSample {
   /** Of the stated shape, row-major, before preprocessing. */
   x: Uint8Array | Int8Array | Float32Array;
@@ -11,6 +13,7 @@ export interface IterableSample {
   label?: number;
 }
 
+/** What a data set made of samples in memory is told of them. */
 export interface IterableOptions {
   preprocessing?: Preprocessing;
   /** Number of samples where it is known. */

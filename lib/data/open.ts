@@ -1,69 +1,13 @@
-import { openArrays } from './arrays.ts';
-import { openCifar } from './cifar.ts';
-import type { Dataset, Preprocessing } from './dataset.ts';
-import { openImages } from './images.ts';
-import { datasetOf, type SampleStore } from './samples.ts';
-import { joinPath, kindOfPath, listFolder, mismatch, nameOfPath, openSource, unreadable } from './source.ts';
-
-export interface OpenOptions {
-  preprocessing?: Preprocessing;
-  /** Channels of the network's input: images are decoded to 1 or 3. Default 3. */
-  channels?: number;
-  /** Sample shape that the network takes, after preprocessing; null for a free dimension. */
-  shape?: readonly (number | null)[];
-  /** True where labels are needed: a source without them is refused. */
-  labels?: boolean;
-}
+import type { Dataset } from './dataset.ts';
+import { diskFolder, kindOfPath, nameOfPath, openSource } from './disk.ts';
+import { imageDecoder } from './image-decoder.ts';
+import { type OpenOptions, openFile, openFolder } from './stores.ts';
 
 /**
  * Opens a labelled or unlabelled set by what the path is: `.npz` or `.npy`, CIFAR's `.bin`, a folder of those, or
  * a folder of images. Throws DATA_UNREADABLE or DATA_MISMATCH with one sentence that names the file.
  */
 export async function openDataset(path: string, options: OpenOptions = {}): Promise<Dataset> {
-  const { preprocessing = {}, shape } = options;
-  const name = nameOfPath(path);
-  const store = await openStore(path, name, preprocessing, options.channels ?? 3);
-  if (options.labels && !store.labelled) {
-    throw mismatch(
-      `Expected labels in ${name} but received none: an .npz needs a member y, a folder a labels.csv.`,
-    );
-  }
-  if (
-    shape &&
-    (shape.length !== store.shape.length || shape.some((side, i) => side !== null && side !== store.shape[i]))
-  ) {
-    throw mismatch(
-      `Expected samples of shape [${shape.map((side) => side ?? '?').join(', ')}] in ${name} but received [${store.shape.join(', ')}].`,
-    );
-  }
-  return datasetOf(store, preprocessing);
-}
-
-async function openStore(
-  path: string,
-  name: string,
-  preprocessing: Preprocessing,
-  channels: number,
-): Promise<SampleStore> {
-  if ((await kindOfPath(path)) === 'file') {
-    const source = await openSource(path);
-    if (source.size === 0) throw unreadable(`Expected samples in ${name} but the file is empty.`);
-    if (/\.np[yz]$/i.test(name)) return openArrays(source, preprocessing);
-    if (/\.bin$/i.test(name)) return openCifar([source], name, preprocessing);
-    throw unreadable(`Expected .npz, .npy, .bin or a folder for a data set but received ${name}.`);
-  }
-  const binaries = (await listFolder(path)).filter((entry) => !entry.folder && /\.bin$/i.test(entry.name));
-  if (binaries.length > 0) {
-    // CIFAR-10's folder holds its test set too: training batches go together, never with that.
-    const training = binaries.filter((entry) => /^(data_batch_\d+|train)\.bin$/i.test(entry.name));
-    const chosen = training.length > 0 ? training : binaries;
-    const sources = await Promise.all(chosen.map((entry) => openSource(joinPath(path, entry.name))));
-    return openCifar(sources, name, preprocessing);
-  }
-  if (channels !== 1 && channels !== 3) {
-    throw mismatch(
-      `Expected a network input of 1 or 3 channels for the images of ${name} but it has ${channels}.`,
-    );
-  }
-  return openImages(path, name, preprocessing, channels);
+  if ((await kindOfPath(path)) === 'file') return openFile(await openSource(path), options);
+  return openFolder(diskFolder(path), nameOfPath(path), imageDecoder, options);
 }

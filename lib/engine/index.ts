@@ -4,7 +4,6 @@ export { floatNodesOf } from './executions.ts';
 export { outputRange } from './integer-steps.ts';
 export {
   inheritsQuantizer,
-  integerInputs,
   type QuantizedValue,
   quantizedValues,
   quantizerOf,

@@ -17,23 +17,32 @@ export interface MemoryPlan {
   withoutReuse: number;
 }
 
-export const align = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+export const align = (bytes: number, alignment = ALIGNMENT): number =>
+  Math.ceil(bytes / alignment) * alignment;
 
-/**
- * Places buffers so that those alive at the same time do not overlap: the largest first, each into the smallest
- * gap that holds it (greedy by size, best fit).
- */
-export function planMemory(lifetimes: readonly Lifetime[]): MemoryPlan {
-  const order = lifetimes
+/** Indices of buffers, the largest first. */
+export function largestFirst(lifetimes: readonly Lifetime[]): number[] {
+  return lifetimes
     .map((_, index) => index)
     .sort((a, b) => lifetimes[b].byteLength - lifetimes[a].byteLength || a - b);
+}
+
+/**
+ * Places buffers so that those alive at the same time do not overlap: in `order`, by default the largest first, each
+ * into the smallest gap that holds it (greedy, best fit). Every place begins at a multiple of `alignment` bytes.
+ */
+export function planMemory(
+  lifetimes: readonly Lifetime[],
+  alignment = ALIGNMENT,
+  order: readonly number[] = largestFirst(lifetimes),
+): MemoryPlan {
   const offsets = new Array<number>(lifetimes.length).fill(0);
   const placed: number[] = []; // ascending offsets
   let planned = 0;
   let withoutReuse = 0;
   for (const index of order) {
     const { byteLength, first, last } = lifetimes[index];
-    const size = align(byteLength);
+    const size = align(byteLength, alignment);
     withoutReuse += size;
     if (size === 0) continue;
     let best = -1;
@@ -48,7 +57,7 @@ export function planMemory(lifetimes: readonly Lifetime[]): MemoryPlan {
         best = free;
         bestGap = gap;
       }
-      free = Math.max(free, start + align(other.byteLength));
+      free = Math.max(free, start + align(other.byteLength, alignment));
     }
     offsets[index] = best >= 0 ? best : free;
     planned = Math.max(planned, offsets[index] + size);

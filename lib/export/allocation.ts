@@ -125,6 +125,22 @@ export const allocationSchema = z
     seed: z.int(),
     strategy: z.string(),
     recovery: z.string(),
+    learning: z
+      .object({
+        before: z.number().describe('Drop on validation by rounding alone, percentage points.'),
+        after: z.number().describe('The same after learning.'),
+        kept: z.boolean().describe('False where rounding alone was better on validation, and was taken.'),
+        blocks: z.array(
+          z.object({
+            layers: z.array(z.string()),
+            before: z.number().describe("Squared output error relative to the output's power."),
+            after: z.number(),
+          }),
+        ),
+      })
+      .nullable()
+      .optional()
+      .describe('What was learned on top of rounding; null where nothing was.'),
     ranges: z.string().describe('How activation ranges were chosen.'),
     preprocessing,
     targets: z.array(z.strictObject({ resource: z.string(), limit: number, text: z.string() })),
@@ -167,6 +183,7 @@ export const allocationSchema = z
   })
   .meta({ title: 'SigmaQuant allocation' });
 
+/** `allocation.json`: the decisions of a search and what they rest on. Its schema is published. */
 export type AllocationFile = z.infer<typeof allocationSchema>;
 
 /** The published JSON Schema (draft 2020-12) of `allocation.json`. */

@@ -15,17 +15,34 @@ export interface Emission {
   readonly quantization: Quantization;
   readonly opset: number;
   readonly file: FileBuilder;
+  readonly form: QuantizerForm;
+  /** The value whose quantizer a value carries in the file, its own name or another's; null where it is float. */
+  owner(value: string): string | null;
   /** The quantizer that a value carries in the file, its own or inherited; null where it is float. */
   quantizer(value: string): Quantizer | null;
   /** The name under which a node reads a value (or constant) in float. */
   read(value: string): string;
   /** Names of a quantizer's scale and zero point, stored once for each owner. */
   parameters(value: string): { scale: string; zeroPoint: string };
-  /**
-   * The integers of a quantized value, and how they came: QuantizeLinear of `float`, clipped, then dequantized. A
-   * network output is the dequantized value under its own name.
-   */
+  /** What makes a quantized value of `float`, by the form. A network output is the result under its own name. */
   quantize(value: string, float: string, low: number, high: number): void;
+}
+
+/** How a format says that a value is quantized. */
+export interface QuantizerForm {
+  /**
+   * True where values stay floats on a grid: moves need no quantizer of their own, and a clamp stays an operator. False
+   * where they are integers between QuantizeLinear and DequantizeLinear: every operator then stands between them, and
+   * clamps are part of the range.
+   */
+  onGrid: boolean;
+  /** Emits what turns `float` into the quantized `value`, limited to `range`, and calls the result `output`. */
+  emit(emission: Emission, value: string, float: string, range: Range, output: string): void;
+}
+
+interface Range {
+  low: number;
+  high: number;
 }
 
 export function createEmission(
@@ -33,6 +50,7 @@ export function createEmission(
   quantization: Quantization,
   opset: number,
   file: FileBuilder,
+  form: QuantizerForm = pairs,
 ): Emission {
   const outputs = new Set(graph.outputs.map(({ name }) => name));
   const readable = new Map<string, string>();
@@ -59,11 +77,13 @@ export function createEmission(
     return names;
   }
 
-  return {
+  const emission: Emission = {
     graph,
     quantization,
     opset,
     file,
+    form,
+    owner,
     quantizer: (value) => {
       const name = owner(value);
       return name === null ? null : quantization.activations.get(name)!;
@@ -74,26 +94,35 @@ export function createEmission(
     },
     parameters,
     quantize: (value, float, low, high) => {
-      const { scale, zeroPoint } = parameters(value);
-      let integers = file.unique(`${value}_quantized`);
-      file.node('QuantizeLinear', integers, [float, scale, zeroPoint], [integers]);
-      file.annotate(integers, scale, zeroPoint);
-      file.values.push(fileValue(graph, quantization.activations.get(owner(value)!)!, value, integers));
-      if (low > BYTE.low || high < BYTE.high) {
-        const clipped = file.unique(`${value}_clipped`);
-        const limits = [low, high].map((limit, side) =>
-          file.tensor(`${clipped}_${side === 0 ? 'low' : 'high'}`, byteScalar(limit)),
-        );
-        file.node('Clip', clipped, [integers, ...limits], [clipped]);
-        integers = clipped;
-      }
       const free = outputs.has(value) && float !== value;
-      const dequantized = free ? value : file.unique(`${value}_dequantized`);
-      file.node('DequantizeLinear', dequantized, [integers, scale, zeroPoint], [dequantized]);
-      readable.set(value, dequantized);
+      const output = free ? value : file.unique(`${value}_dequantized`);
+      form.emit(emission, value, float, { low, high }, output);
+      readable.set(value, output);
     },
   };
+  return emission;
 }
+
+/** QuantizeLinear to uint8, Clip on the integer side where the range is narrower, DequantizeLinear. */
+const pairs: QuantizerForm = {
+  onGrid: false,
+  emit({ graph, file, quantizer, parameters }, value, float, { low, high }, output) {
+    const { scale, zeroPoint } = parameters(value);
+    let integers = file.unique(`${value}_quantized`);
+    file.node('QuantizeLinear', integers, [float, scale, zeroPoint], [integers]);
+    file.annotate(integers, scale, zeroPoint);
+    file.values.push(fileValue(graph, quantizer(value)!, value, integers));
+    if (low > BYTE.low || high < BYTE.high) {
+      const clipped = file.unique(`${value}_clipped`);
+      const limits = [low, high].map((limit, side) =>
+        file.tensor(`${clipped}_${side === 0 ? 'low' : 'high'}`, byteScalar(limit)),
+      );
+      file.node('Clip', clipped, [integers, ...limits], [clipped]);
+      integers = clipped;
+    }
+    file.node('DequantizeLinear', output, [integers, scale, zeroPoint], [output]);
+  },
+};
 
 function fileValue(graph: Graph, quantizer: Quantizer, value: string, name: string): FileValue {
   const shape =
@@ -101,10 +130,18 @@ function fileValue(graph: Graph, quantizer: Quantizer, value: string, name: stri
   return { name, dtype: 'uint8', shape, metadata: new Map([[BITS_KEY, String(quantizer.bits)]]) };
 }
 
+/** Whether a node's results are quantized where they have a quantizer: on a grid, what moves values leaves them there. */
+export function requantizes({ form }: Emission, node: Node): boolean {
+  return !form.onGrid || !inheritsQuantizer(node);
+}
+
 /** What a value is called before it is quantized: a network output's own name is that of what comes after. */
-export function unquantizedName({ graph, file, quantizer }: Emission, value: string): string {
+export function unquantizedName(emission: Emission, node: Node, value: string): string {
+  const { graph, file, quantizer } = emission;
   const isOutput = graph.outputs.some(({ name }) => name === value);
-  return isOutput && quantizer(value) ? file.unique(`${value}_unquantized`) : value;
+  return isOutput && quantizer(value) && requantizes(emission, node)
+    ? file.unique(`${value}_unquantized`)
+    : value;
 }
 
 /**
@@ -119,13 +156,18 @@ export function emitResult(
 ): void {
   const [output] = node.outputs;
   const quantizer = emission.quantizer(output);
-  if (!quantizer) {
-    emitClamp(emission, node, clamp, emit);
+  if (!quantizer || !requantizes(emission, node)) {
+    emitClamp(emission, node, clamp, output, emit);
     return;
   }
-  const float = unquantizedName(emission, output);
-  emit(float);
+  const float = unquantizedName(emission, node, output);
   const [least, most] = clamp ?? [-Infinity, Infinity];
+  if (emission.form.onGrid) {
+    emitClamp(emission, node, clamp, float, emit);
+    emission.quantize(output, float, quantizer.low, quantizer.high);
+    return;
+  }
+  emit(float);
   const { low, high } = inheritsQuantizer(node) ? BYTE : outputRange(quantizer, [least, most]);
   emission.quantize(output, float, low, high);
 }
@@ -145,13 +187,13 @@ export function clipLimits(
 }
 
 /** The operator and, in float, the clamp that was fused into it. */
-export function emitClamp(
+function emitClamp(
   { file }: Emission,
   node: Node,
   clamp: readonly number[] | undefined,
+  output: string,
   emit: (output: string) => void,
 ): void {
-  const [output] = node.outputs;
   const [low, high] = clamp ?? [-Infinity, Infinity];
   if (low === -Infinity && high === Infinity) {
     emit(output);

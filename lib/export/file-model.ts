@@ -1,5 +1,22 @@
-import type { Attribute, Node, Tensor } from '../graph/graph.ts';
-import type { FileNode, FileTensor, FileValue } from '../onnx/index.ts';
+import type { Attribute, Graph, Node, Tensor } from '../graph/graph.ts';
+import type { FileFunction, FileModel, FileNode, FileTensor, FileValue, TensorValue } from '../onnx/index.ts';
+
+/** Operator sets that are written; newer ones onnxruntime does not load. */
+export const OPSETS = { oldest: 13, newest: 26 } as const;
+/** The IR version that came with an operator set, and with all until the next (onnx/onnx, docs/Versioning.md). */
+const IR_VERSIONS: readonly (readonly [opset: number, ir: number])[] = [
+  [13, 7],
+  [15, 8],
+  [19, 9],
+  [21, 10],
+  [23, 11],
+  [24, 12],
+  [25, 13],
+];
+/** The first with functions of the model's own. */
+const FUNCTIONS_IR = 8;
+/** The first whose tensors have metadata. */
+const TENSOR_METADATA_IR = 10;
 
 /** Collects nodes and tensors in the order of calls, under names that are never taken twice. */
 export class FileBuilder {
@@ -23,7 +40,7 @@ export class FileBuilder {
     return firstFree(name, this.#taken);
   }
 
-  tensor(name: string, tensor: Tensor, metadata?: ReadonlyMap<string, string>): string {
+  tensor(name: string, tensor: TensorValue, metadata?: ReadonlyMap<string, string>): string {
     const free = this.unique(name);
     this.initializers.push({ name: free, tensor, ...(metadata ? { metadata } : {}) });
     return free;
@@ -38,15 +55,11 @@ export class FileBuilder {
     return name;
   }
 
-  /** Says of a tensor of integers where its scale and zero point are. */
-  annotate(integers: string, scale: string, zeroPoint: string): void {
-    this.annotations.set(
-      integers,
-      new Map([
-        ['SCALE_TENSOR', scale],
-        ['ZERO_POINT_TENSOR', zeroPoint],
-      ]),
-    );
+  /** Says of a tensor of integers where its scale and, unless that is 0, its zero point are. */
+  annotate(integers: string, scale: string, zeroPoint?: string): void {
+    const roles = new Map([['SCALE_TENSOR', scale]]);
+    if (zeroPoint !== undefined) roles.set('ZERO_POINT_TENSOR', zeroPoint);
+    this.annotations.set(integers, roles);
   }
 
   /** A node of the graph keeps its name; for any other a name is proposed. onnxruntime takes none twice. */
@@ -70,6 +83,57 @@ export class FileBuilder {
       ...(domain === '' ? {} : { domain }),
     });
   }
+}
+
+/** A builder that takes none of the names in a graph. */
+export function builderFor({ constants, inputs, nodes }: Graph): FileBuilder {
+  const values = [
+    ...constants.keys(),
+    ...inputs.map(({ name }) => name),
+    ...nodes.flatMap(({ outputs }) => outputs),
+  ];
+  return new FileBuilder(
+    values,
+    nodes.map(({ name }) => name),
+  );
+}
+
+export interface FileOptions {
+  opset: number;
+  /** Model metadata. */
+  metadata: ReadonlyMap<string, string>;
+  functions?: readonly FileFunction[];
+}
+
+/** The file of what was built: inputs, outputs and name of `graph`, and the IR version that goes with the opset. */
+export function fileModel(
+  graph: Graph,
+  file: FileBuilder,
+  { opset, metadata, functions = [] }: FileOptions,
+): FileModel {
+  for (const { name } of graph.outputs) {
+    const constant = graph.constants.get(name);
+    if (constant) file.constant(name, constant);
+  }
+  const ir = IR_VERSIONS.findLast(([since]) => since <= opset)![1];
+  const irVersion = functions.length > 0 ? Math.max(ir, FUNCTIONS_IR) : ir;
+  const perTensor = irVersion >= TENSOR_METADATA_IR;
+  const port = ({ name, dtype, shape }: FileValue) => ({ name, dtype, shape });
+  const domains = new Set(file.nodes.flatMap(({ domain }) => domain ?? []));
+  return {
+    irVersion,
+    opset,
+    domains: new Map([...domains].map((domain) => [domain, 1])),
+    name: graph.name,
+    inputs: graph.inputs.map(port),
+    outputs: graph.outputs.map(port),
+    values: perTensor ? file.values : file.values.map(port),
+    initializers: perTensor ? file.initializers : file.initializers.map(({ metadata: _, ...rest }) => rest),
+    nodes: file.nodes,
+    functions,
+    quantization: file.annotations,
+    metadata,
+  };
 }
 
 function firstFree(name: string, taken: Set<string>): string {

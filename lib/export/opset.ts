@@ -1,7 +1,7 @@
 import { SigmaQuantError } from '../errors.ts';
-import type { Attribute, Node } from '../graph/graph.ts';
+import type { Attribute, Graph, Node } from '../graph/graph.ts';
 import type { Emission } from './emission.ts';
-import { float32, int64 } from './file-model.ts';
+import { float32, int64, OPSETS } from './file-model.ts';
 
 /**
  * Nodes that are no normal operators keep the form of their model's opset; here they take the form of the file's.
@@ -25,18 +25,67 @@ const SINCE: Record<string, number> = {
   HardSwish: 14,
   Trilu: 14,
   Bernoulli: 15,
+  CastLike: 15,
   GridSample: 16,
   LayerNormalization: 17,
   Col2Im: 18,
   CenterCropPad: 18,
   GroupNormalization: 18,
   Mish: 18,
+  DeformConv: 19,
   AffineGrid: 20,
   Gelu: 20,
+  Attention: 23,
   RMSNormalization: 23,
+  RotaryEmbedding: 23,
   Swish: 24,
+  TensorScatter: 24,
+  BitCast: 26,
   CumProd: 26,
 };
+
+const REDUCTIONS = ['L1', 'L2', 'LogSum', 'LogSumExp', 'Max', 'Mean', 'Min', 'Prod', 'SumSquare'];
+/** What a node says that its operator could not say from the beginning, and since when it can. */
+const NEEDS: Record<string, (node: Node, graph: Graph) => number> = {
+  AveragePool: ({ attributes: { dilations } }) =>
+    (dilations as readonly number[] | undefined)?.some((size) => size !== 1) ? 19 : 0,
+  GroupNormalization: (_, { opset }) => (opset >= 21 ? 21 : 0),
+  Reshape: ({ attributes: { allowzero } }) => (allowzero === 1 ? 14 : 0),
+  Resize: ({ attributes }) => {
+    if (attributes['coordinate_transformation_mode'] === 'half_pixel_symmetric') return 19;
+    return ['antialias', 'axes', 'keep_aspect_ratio_policy'].some((name) => name in attributes) ? 18 : 0;
+  },
+  ...Object.fromEntries(
+    REDUCTIONS.map((name) => [`Reduce${name}`, (node: Node, graph: Graph) => reduceSince(node, graph, 18)]),
+  ),
+  ReduceSum: (node, graph) => reduceSince(node, graph, 13),
+  ScatterElements: reductionSince,
+  ScatterND: reductionSince,
+  Shape: ({ attributes }) => ('start' in attributes || 'end' in attributes ? 15 : 0),
+};
+
+/** Reducing along no axes at all came with axes as an input, truth values later. */
+function reduceSince({ inputs, attributes }: Node, graph: Graph, since: number): number {
+  const axes = inputs[1] ? graph.constants.get(inputs[1]) : null;
+  const nowhere = attributes['noop_with_empty_axes'] === 1 && (axes === null || axes?.data.length === 0);
+  const type = graph.types.get(inputs[0]) ?? graph.inputs.find(({ name }) => name === inputs[0]);
+  return Math.max(nowhere ? since : 0, type?.dtype === 'bool' ? 20 : 0);
+}
+
+function reductionSince({ attributes: { reduction = 'none' } }: Node): number {
+  if (reduction === 'none') return 0;
+  return reduction === 'max' || reduction === 'min' ? 18 : 16;
+}
+
+/** The first opset with an operator and all that the node says. */
+function sinceOf(node: Node, graph: Graph): number {
+  return Math.max(SINCE[node.op] ?? 0, NEEDS[node.op]?.(node, graph) ?? 0);
+}
+
+/** The oldest opset that is written and has every node of a graph. */
+export function leastOpset(graph: Graph): number {
+  return Math.max(OPSETS.oldest, ...graph.nodes.map((node) => sinceOf(node, graph)));
+}
 
 function refuseNode(emission: Emission, node: Node, reason: string): never {
   throw new SigmaQuantError(
@@ -77,6 +126,17 @@ function moved(attribute: string, since: number, position: number): Convert {
   };
 }
 
+/** With its axes as an attribute a reduction has nothing to say of empty ones. */
+function reduce(since: number): Convert {
+  const move = moved('axes', since, 1);
+  return (emission, node, from, to) => {
+    const converted = move(emission, node, from, to);
+    return to < since
+      ? { ...converted, attributes: without(converted.attributes, 'noop_with_empty_axes') }
+      : converted;
+  };
+}
+
 /** Before opset 13 everything from `axis` (1 by default) on was one dimension. */
 const softmax: Convert = (emission, node, from, to) => {
   if (from >= 13 || to < 13) return same(emission, node, from, to);
@@ -89,15 +149,18 @@ const softmax: Convert = (emission, node, from, to) => {
   return { op, inputs, extra: [], attributes: { ...attributes, axis: place } };
 };
 
+/** Without sizes: until opset 18 all parts are alike; from there on the last may be smaller, and they are counted. */
 const split: Convert = (emission, node, from, to) => {
   const converted = moved('split', 13, 1)(emission, node, from, to);
-  const { inputs, extra } = converted;
   const attributes = without(converted.attributes, 'num_outputs');
-  const even = !inputs[1] && extra.length === 0 && to >= 18;
-  return {
-    ...converted,
-    attributes: even ? { ...attributes, num_outputs: node.outputs.length } : attributes,
-  };
+  if (converted.inputs[1] || converted.extra.length > 0) return { ...converted, attributes };
+  if (to >= 18) return { ...converted, attributes: { ...attributes, num_outputs: node.outputs.length } };
+  const axis = (attributes['axis'] as number | undefined) ?? 0;
+  const sizes = node.outputs.map((output) => emission.graph.types.get(output)?.shape.at(axis));
+  if (new Set(sizes).size === 1) return { ...converted, attributes };
+  if (!sizes.every((size) => typeof size === 'number'))
+    refuseNode(emission, node, 'whose parts have unknown sizes');
+  return { ...converted, extra: [emission.file.tensor(`${node.name}_split`, int64(...sizes))], attributes };
 };
 
 const slice: Convert = (emission, node, from, to) => {
@@ -124,8 +187,6 @@ const topK: Convert = (emission, node, from, to) => {
 /** Upsample (until 9) and Resize 10 place samples as `asymmetric` and round down. */
 const resize: Convert = (emission, node, from, to) => {
   const { attributes } = node;
-  const newer = ['antialias', 'axes', 'keep_aspect_ratio_policy'].find((name) => name in attributes);
-  if (to < 18 && newer) refuseNode(emission, node, `which has ${newer}`);
   if (from >= 11) return same(emission, node, from, to);
   const [x, scales] = node.inputs;
   const mode = (attributes['mode'] as string | undefined) ?? 'nearest';
@@ -155,19 +216,23 @@ const roiAlign: Convert = (emission, node, from, to) =>
       }
     : same(emission, node, from, to);
 
-const GRID_MODES: Record<string, string> = { bilinear: 'linear', bicubic: 'cubic' };
+/** What modes are called until opset 20, and from there on. */
+const GRID_MODES = [
+  ['bilinear', 'linear'],
+  ['bicubic', 'cubic'],
+];
 const gridSample: Convert = (emission, node, from, to) => {
-  if (from >= 20 || to < 20) return same(emission, node, from, to);
-  const mode = (node.attributes['mode'] as string | undefined) ?? 'bilinear';
+  if (from >= 20 === to >= 20) return same(emission, node, from, to);
+  const mode = node.attributes['mode'] ?? GRID_MODES[0][from >= 20 ? 1 : 0];
+  const names = GRID_MODES.find((row) => row.includes(mode as string));
   return {
     ...same(emission, node, from, to),
-    attributes: { ...node.attributes, mode: GRID_MODES[mode] ?? mode },
+    attributes: { ...node.attributes, mode: names?.[to >= 20 ? 1 : 0] ?? mode },
   };
 };
 
 /** Until opset 20 scale and shift are those of groups: repeated for every channel of theirs. */
 const groupNormalization: Convert = (emission, node, from, to) => {
-  if (from >= 21 && to < 21) refuseNode(emission, node, 'whose scales are per channel');
   if (from >= 21 || to < 21) return same(emission, node, from, to);
   const { constants, types } = emission.graph;
   const [x, ...parameters] = node.inputs;
@@ -191,22 +256,22 @@ const cast: Convert = (emission, node, from, to) => {
   return { ...converted, attributes: without(converted.attributes, ...unknown) };
 };
 
-/** Reductions came with opsets 16 and 18. */
+/** Before opset 16 a scatter has no `reduction`, not even none. */
 const scatter: Convert = (emission, node, from, to) => {
-  const reduction = (node.attributes['reduction'] as string | undefined) ?? 'none';
-  const since = reduction === 'none' ? 0 : reduction === 'max' || reduction === 'min' ? 18 : 16;
-  if (to < since) refuseNode(emission, node, `whose reduction ${reduction} came later`);
   const converted = same(emission, node, from, to);
   return to < 16 ? { ...converted, attributes: without(converted.attributes, 'reduction') } : converted;
 };
 
-const REDUCTIONS = ['L1', 'L2', 'LogSum', 'LogSumExp', 'Max', 'Mean', 'Min', 'Prod', 'SumSquare'];
+const reshape: Convert = (emission, node, from, to) => {
+  const converted = same(emission, node, from, to);
+  return to < 14 ? { ...converted, attributes: without(converted.attributes, 'allowzero') } : converted;
+};
 
 const ROWS: Record<string, Convert> = {
   Squeeze: moved('axes', 13, 1),
   Unsqueeze: moved('axes', 13, 1),
-  ReduceSum: moved('axes', 13, 1),
-  ...Object.fromEntries(REDUCTIONS.map((name) => [`Reduce${name}`, moved('axes', 18, 1)])),
+  ReduceSum: reduce(13),
+  ...Object.fromEntries(REDUCTIONS.map((name) => [`Reduce${name}`, reduce(18)])),
   Split: split,
   Softmax: softmax,
   LogSoftmax: softmax,
@@ -216,6 +281,7 @@ const ROWS: Record<string, Convert> = {
   Resize: resize,
   Upsample: resize,
   BatchNormalization: batchNormalization,
+  Reshape: reshape,
   Scatter: (_, { inputs, attributes }) => ({ op: 'ScatterElements', inputs, extra: [], attributes }),
   RoiAlign: roiAlign,
   GridSample: gridSample,
@@ -226,8 +292,13 @@ const ROWS: Record<string, Convert> = {
   ScatterElements: scatter,
 };
 
+/** Throws UNSUPPORTED_MODEL, naming the node, where the file's opset cannot say what it does. */
+export function checkSince(emission: Emission, node: Node): void {
+  const since = sinceOf(node, emission.graph);
+  if (emission.opset < since) refuseNode(emission, node, `which opset ${since} was the first to have`);
+}
+
 /** The node in the form of the file's opset. Throws UNSUPPORTED_MODEL naming the node where there is none. */
 export function convertNode(emission: Emission, node: Node): ConvertedNode {
-  if (emission.opset < (SINCE[node.op] ?? 0)) refuseNode(emission, node, 'which came later');
   return (ROWS[node.op] ?? same)(emission, node, emission.graph.opset, emission.opset);
 }

@@ -1,8 +1,9 @@
 import { SigmaQuantError } from '../errors.ts';
 import type { Node } from '../graph/graph.ts';
-import type { QuantizedLayer } from '../quant/quantizer.ts';
+import type { QuantizedLayer, Quantizer } from '../quant/quantizer.ts';
 import { BITS_KEY, type Emission, emitResult } from './emission.ts';
 import { int64 } from './file-model.ts';
+import { outermostFirst, rankOf } from './orientation.ts';
 
 const INT32 = { low: -(2 ** 31), high: 2 ** 31 - 1 } as const;
 
@@ -16,7 +17,7 @@ function emitConv(emission: Emission, node: Node): void {
   const { graph, quantization } = emission;
   const layer = quantization.layers.get(node.name)!;
   const { shape } = graph.constants.get(node.inputs[1])!;
-  const weights = storeWeights(emission, node, outermostFirst(layer, shape[0], shape[1]), shape, layer);
+  const weights = storeWeights(emission, node, outermostFirst(layer.q, shape[0], shape[1]), shape, layer);
   const bias = storeBias(emission, node, layer);
   const { clamp, ...attributes } = node.attributes;
   emitResult(emission, node, clamp as readonly number[], (output) =>
@@ -39,8 +40,7 @@ function emitLinear(emission: Emission, node: Node): void {
   const bias = storeBias(emission, node, layer);
   const clamp = node.attributes['clamp'] as readonly number[];
   const [input] = node.inputs;
-  const rank = (graph.types.get(input) ?? graph.inputs.find(({ name }) => name === input))?.shape.length ?? 2;
-  if (rank === 2) {
+  if (rankOf(graph, input) === 2) {
     emitResult(emission, node, clamp, (output) =>
       file.node('Gemm', node, [emission.read(input), weights, bias], [output], { transB: 1 }),
     );
@@ -63,7 +63,7 @@ function emitLinear(emission: Emission, node: Node): void {
 }
 
 /** One open dimension (the batch) becomes -1; with more the shape cannot be given back. */
-function outputShape({ graph }: Emission, node: Node): number[] {
+export function outputShape({ graph }: Emission, node: Node): number[] {
   const [output] = node.outputs;
   const { shape } = graph.types.get(output) ?? graph.outputs.find(({ name }) => name === output)!;
   if (shape.filter((size) => typeof size === 'string').length > 1)
@@ -72,17 +72,6 @@ function outputShape({ graph }: Emission, node: Node): number[] {
       `Expected one open dimension for output ${output} of node ${node.name} but received [${shape.join(', ')}]; give --input-shape.`,
     );
   return shape.map((size) => (typeof size === 'string' ? -1 : size));
-}
-
-/** Layer q is [out][taps][channels]; ONNX wants [out][channels][taps]. */
-function outermostFirst(layer: QuantizedLayer, outChannels: number, channels: number): Int8Array {
-  const taps = layer.q.length / (outChannels * channels);
-  const q = new Int8Array(layer.q.length);
-  let i = 0;
-  for (let out = 0; out < outChannels; out++)
-    for (let channel = 0; channel < channels; channel++)
-      for (let tap = 0; tap < taps; tap++) q[i++] = layer.q[(out * taps + tap) * channels + channel];
-  return q;
 }
 
 function storeWeights(
@@ -110,13 +99,10 @@ function storeWeights(
   return output;
 }
 
-/** int32 = rne(bias / fl(sa * sw)), saturated, with exactly that product as its scale. */
 function storeBias(emission: Emission, node: Node, layer: QuantizedLayer): string {
   const { file } = emission;
-  const inputScale = emission.quantizer(node.inputs[0])!.scale;
   const shape = [layer.scales.length];
-  const scales = layer.scales.map((scale) => Math.fround(inputScale * scale));
-  const data = integerBias(layer.bias, scales);
+  const { q: data, scales } = integerBias(layer, emission.quantizer(node.inputs[0])!);
   const bias = file.tensor(`${node.name}_bias`, { dtype: 'int32', shape, data });
   const scale = file.tensor(`${node.name}_bias_scale`, { dtype: 'float32', shape, data: scales });
   const zeroPoints = file.tensor(`${node.name}_bias_zero_point`, {
@@ -129,11 +115,17 @@ function storeBias(emission: Emission, node: Node, layer: QuantizedLayer): strin
   return output;
 }
 
-function integerBias(bias: Float32Array, scales: Float32Array): Int32Array {
-  return Int32Array.from(bias, (value, channel) => {
+/** int32 = rne(bias / fl(sa * sw)), saturated, with exactly that product as its scale. */
+export function integerBias(
+  { bias, scales: own }: QuantizedLayer,
+  input: Quantizer,
+): { q: Int32Array; scales: Float32Array } {
+  const scales = own.map((scale) => Math.fround(input.scale * scale));
+  const q = Int32Array.from(bias, (value, channel) => {
     const x = value / scales[channel];
     const floor = Math.floor(x);
     const rounded = x - floor === 0.5 ? floor + Math.abs(floor % 2) : Math.round(x);
     return Math.min(INT32.high, Math.max(INT32.low, rounded));
   });
+  return { q, scales };
 }

@@ -1,7 +1,8 @@
-import type { Attribute, Graph, Node, Tensor } from '../graph/graph.ts';
-import { clipLimits, type Emission, emitResult, unquantizedName } from './emission.ts';
+import type { Attribute, Node } from '../graph/graph.ts';
+import { clipLimits, type Emission, emitResult, requantizes, unquantizedName } from './emission.ts';
 import { floatScalar, int64 } from './file-model.ts';
-import { convertNode } from './opset.ts';
+import { checkSince, convertNode } from './opset.ts';
+import { rankOf, transposed } from './orientation.ts';
 
 type Attributes = Readonly<Record<string, Attribute>>;
 type Row = (emission: Emission, node: Node) => { op: string; extra: string[]; attributes: Attributes };
@@ -67,6 +68,7 @@ function pick(attributes: Attributes, names: readonly string[]): Attributes {
 /** A node that is no quantized layer: float between what its inputs and outputs are in the file. */
 export function emitNode(emission: Emission, node: Node): void {
   const { file } = emission;
+  checkSince(emission, node);
   if (node.op === 'Linear' && emitWideLinear(emission, node)) return;
   const row = ROWS[node.op];
   const converted = row ? null : convertNode(emission, node);
@@ -78,13 +80,16 @@ export function emitNode(emission: Emission, node: Node): void {
   const clamp =
     node.op === 'Clip' || node.op === 'Relu' ? undefined : (node.attributes['clamp'] as readonly number[]);
   const [domain, type] = splitDomain(op);
-  const rest = node.outputs.slice(1).map((value) => ({ value, float: unquantizedName(emission, value) }));
+  const rest = node.outputs
+    .slice(1)
+    .map((value) => ({ value, float: unquantizedName(emission, node, value) }));
   emitResult(emission, node, row ? clamp : undefined, (output) =>
     file.node(type, node, inputs, [output, ...rest.map(({ float }) => float)], attributes, domain),
   );
   for (const { value, float } of rest) {
     const quantizer = emission.quantizer(value);
-    if (quantizer) emission.quantize(value, float, quantizer.low, quantizer.high);
+    if (quantizer && requantizes(emission, node))
+      emission.quantize(value, float, quantizer.low, quantizer.high);
   }
 }
 
@@ -95,25 +100,15 @@ function emitWideLinear(emission: Emission, node: Node): boolean {
   const rank = rankOf(graph, input);
   const weights = graph.constants.get(weightsName);
   if (rank === 2 || !weights) return false;
-  const transposed = file.tensor(`${node.name}_weight`, transpose(weights));
+  const [rows, columns] = weights.shape;
+  const data = transposed(weights.data as Float32Array, rows, columns);
+  const turned = file.tensor(`${node.name}_weight`, { dtype: 'float32', shape: [columns, rows], data });
   emitResult(emission, node, node.attributes['clamp'] as readonly number[], (output) => {
     const product = bias ? file.unique(`${output}_product`) : output;
-    file.node('MatMul', node, [emission.read(input), transposed], [product]);
+    file.node('MatMul', node, [emission.read(input), turned], [product]);
     if (bias) file.node('Add', `${node.name}_bias`, [product, emission.read(bias)], [output]);
   });
   return true;
-}
-
-function rankOf(graph: Graph, value: string): number {
-  return (graph.types.get(value) ?? graph.inputs.find(({ name }) => name === value))?.shape.length ?? 2;
-}
-
-function transpose({ shape: [rows, columns], data }: Tensor): Tensor {
-  const source = data as Float32Array;
-  const target = new Float32Array(source.length);
-  for (let i = 0; i < rows; i++)
-    for (let j = 0; j < columns; j++) target[j * rows + i] = source[i * columns + j];
-  return { dtype: 'float32', shape: [columns, rows], data: target };
 }
 
 /** `com.example.Op` -> [`com.example`, `Op`] */

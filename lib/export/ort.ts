@@ -1,9 +1,9 @@
 import { SigmaQuantError } from '../errors.ts';
-import type { Graph, Node } from '../graph/graph.ts';
+import type { Graph } from '../graph/graph.ts';
 import type { FileModel } from '../onnx/index.ts';
 import type { Quantization } from '../quant/quantizer.ts';
 import { createEmission, type Emission } from './emission.ts';
-import { FileBuilder } from './file-model.ts';
+import { builderFor, fileModel } from './file-model.ts';
 import { emitLayer } from './ort-layers.ts';
 import { emitNode } from './ort-nodes.ts';
 
@@ -19,13 +19,12 @@ import { emitNode } from './ort-nodes.ts';
  *   QuantizeLinear.
  */
 export interface OrtOptions {
-  /** 21 with IR 10 (widths also stand at each tensor), or 13 with IR 7. */
-  opset: 13 | 21;
+  /** 13 to 26; from 21 on (IR 10) widths also stand at each tensor. */
+  opset: number;
   /** Model metadata; widths and activations are added. */
   metadata: ReadonlyMap<string, string>;
 }
 
-const IR_VERSIONS = { 13: 7, 21: 10 } as const;
 /** Model metadata: layer name -> LayerWidths, as JSON. */
 export const WIDTHS_KEY = 'sigmaquant.widths';
 /** Model metadata: value of the float model -> ActivationEntry, as JSON. */
@@ -33,7 +32,8 @@ export const ACTIVATIONS_KEY = 'sigmaquant.activations';
 
 export interface LayerWidths {
   weights: number;
-  activations: number;
+  /** Absent where the layer's input is float. */
+  activations?: number;
 }
 
 export interface ActivationEntry {
@@ -50,10 +50,7 @@ export function ortModel(graph: Graph, quantization: Quantization, options: OrtO
       'INTERNAL',
       `Expected a graph in onnx form for export but received ${graph.layout}.`,
     );
-  const file = new FileBuilder(
-    takenNames(graph),
-    graph.nodes.map(({ name }) => name),
-  );
+  const file = builderFor(graph);
   const emission = createEmission(graph, quantization, options.opset, file);
   for (const { name } of graph.inputs) {
     const quantizer = emission.quantizer(name);
@@ -68,35 +65,7 @@ export function ortModel(graph: Graph, quantization: Quantization, options: OrtO
     [WIDTHS_KEY, widthsText(graph, quantization, emission)],
     [ACTIVATIONS_KEY, activationsText(quantization, emission)],
   ]);
-  const perTensor = IR_VERSIONS[options.opset] >= 10;
-  return {
-    irVersion: IR_VERSIONS[options.opset],
-    opset: options.opset,
-    domains: domainsOf(graph.nodes),
-    name: graph.name,
-    inputs: graph.inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
-    outputs: graph.outputs.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
-    values: perTensor ? file.values : file.values.map(({ metadata: _, ...value }) => value),
-    initializers: perTensor ? file.initializers : file.initializers.map(({ metadata: _, ...rest }) => rest),
-    nodes: file.nodes,
-    quantization: file.annotations,
-    metadata,
-  };
-}
-
-function takenNames(graph: Graph): Set<string> {
-  const names = new Set<string>([...graph.constants.keys(), ...graph.inputs.map(({ name }) => name)]);
-  for (const node of graph.nodes) for (const output of node.outputs) names.add(output);
-  return names;
-}
-
-function domainsOf(nodes: readonly Node[]): ReadonlyMap<string, number> {
-  const domains = new Map<string, number>();
-  for (const { op } of nodes) {
-    const dot = op.lastIndexOf('.');
-    if (dot > 0) domains.set(op.slice(0, dot), 1);
-  }
-  return domains;
+  return fileModel(graph, file, { opset: options.opset, metadata });
 }
 
 /** `{ layer: { weights, activations } }` for readers without per-tensor metadata. */

@@ -1,4 +1,6 @@
 import { SigmaQuantError } from '../errors.ts';
+import type { Graph } from '../graph/graph.ts';
+import { tensorFromProto } from '../graph/index.ts';
 import type { NodeProto, TensorProto } from '../onnx/index.ts';
 import { readModel } from '../onnx/index.ts';
 import type { Quantization, QuantizedLayer, Quantizer } from '../quant/quantizer.ts';
@@ -32,6 +34,30 @@ export function quantizationOf(bytes: Uint8Array): Quantization {
     if (width) layers.set(node.name, readLayer(index, node, width.weights));
   }
   return { activations: readQuantizers(index, activationsText), layers };
+}
+
+/**
+ * The graph with the weights and biases of its float layers as the file of profile `ort` has them: equalisation may have
+ * changed them. Layers with integers are left alone, `quantization` has theirs.
+ */
+export function withStoredFloats(graph: Graph, bytes: Uint8Array, quantization: Quantization): Graph {
+  const file = readModel(bytes).graph!;
+  const stored = new Map(file.initializer.map((tensor) => [tensor.name, tensor]));
+  const written = new Map(file.node.map((node) => [node.name, node]));
+  const constants = new Map(graph.constants);
+  const nodes = graph.nodes.map((node) => {
+    const { name, op, inputs } = node;
+    const own = graph.constants.get(inputs[1] ?? '');
+    const other = written.get(name);
+    if ((op !== 'Conv' && op !== 'Linear') || quantization.layers.has(name) || !own || !other) return node;
+    const weights = stored.get(other.input[1]);
+    // A Linear over more than two dimensions is stored transposed, and never equalised.
+    if (weights?.dims.map(Number).join() !== own.shape.join()) return node;
+    const names = other.input.slice(1).filter((input) => stored.has(input));
+    for (const input of names) constants.set(input, tensorFromProto(stored.get(input)!, `tensor ${input}`));
+    return { ...node, inputs: [inputs[0], ...names] };
+  });
+  return { ...graph, nodes, constants };
 }
 
 function malformed(expected: string, received: string): never {

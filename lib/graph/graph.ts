@@ -72,6 +72,7 @@ export interface ValueType {
   shape: readonly Dimension[];
 }
 
+/** An input or output of a network. */
 export interface Port extends ValueType {
   name: string;
 }

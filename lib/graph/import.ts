@@ -13,6 +13,7 @@ import { inOrder } from './order.ts';
 import { tensorFromProto } from './protos.ts';
 import { checkConstants, refuseQuantized, widen } from './screening.ts';
 import { simplify } from './simplify.ts';
+import { checkReaders } from './sub-byte.ts';
 import { dtypeOf } from './tensors.ts';
 
 export interface ImportOptions {
@@ -81,6 +82,7 @@ function rawGraph(model: ModelProto, { inputShapes = {}, types }: ImportOptions)
       malformed(`Expected one initializer named ${JSON.stringify(tensor.name)} but received two.`);
     constants.set(tensor.name, tensorFromProto(tensor, `tensor ${JSON.stringify(tensor.name)}`));
   }
+  checkReaders(proto.node, proto.initializer);
   const inputs = inputPorts(
     proto.input.filter(({ name }) => !constants.has(name)),
     inputShapes,

@@ -9,7 +9,7 @@ export {
 export type * from './graph.ts';
 export { type ImportOptions, importGraph } from './import.ts';
 export { layers } from './layers.ts';
-export { evaluateNode, type Form, inferNode, type Known, OPERATORS, unsupportedNodes } from './ops.ts';
+export { evaluateNode, type Form, type Known, OPERATORS, unsupportedNodes } from './ops.ts';
 export { tensorFromProto } from './protos.ts';
 export { sizeOf } from './tensors.ts';
-export { batchSymbol, dimensionAt, inferTypes, inferValues, type StaticType } from './types.ts';
+export { batchSymbol, dimensionAt, inferTypes, type StaticType } from './types.ts';

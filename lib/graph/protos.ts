@@ -1,9 +1,16 @@
 import { malformed } from '../errors.ts';
 import { elementCount, type TensorProto } from '../onnx/index.ts';
 import type { Dtype, Tensor, TensorData } from './graph.ts';
+import { isSubByte, unpacked } from './sub-byte.ts';
 import { ARRAYS, dtypeOf, isWide, zeros } from './tensors.ts';
 
+/** A tensor of the file; integers below a byte become int8 or uint8, see checkReaders. */
 export function tensorFromProto(proto: TensorProto, what: string): Tensor {
+  if (isSubByte(proto.dataType)) {
+    const data = unpacked(proto, elementCount(proto, what));
+    const signed = data instanceof Int8Array;
+    return { dtype: signed ? 'int8' : 'uint8', shape: proto.dims.map(Number), data };
+  }
   const dtype = dtypeOf(proto.dataType, what);
   const shape = proto.dims.map(Number);
   const count = elementCount(proto, what);

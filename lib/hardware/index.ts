@@ -1,10 +1,9 @@
-export { type LayerCost, storedBytes } from './accelerator.ts';
+export type { LayerCost } from './accelerator.ts';
 export type { Part } from './activations.ts';
 export {
   DEVICE_VERSION,
   type Device,
   deviceJsonSchema,
-  deviceSchema,
   parseDevice,
   serializeDevice,
 } from './device.ts';
@@ -22,4 +21,4 @@ export {
   type TargetContext,
   targetText,
 } from './targets.ts';
-export { type BoardOptions, boardDevice, fitRules, parseTimings, type Timing } from './timings.ts';
+export { type BoardOptions, boardDevice, parseTimings, type Timing } from './timings.ts';

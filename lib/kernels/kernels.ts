@@ -17,9 +17,11 @@
  */
 
 import type { Arena } from './arena.ts';
+import type { GradientVerbs } from './gradient-verbs.ts';
 
 export type { Arena, Region } from './arena.ts';
 
+/** Who computes: the addon, WebAssembly, or plain TypeScript, the oracle of the others. */
 export type BackendName = 'native' | 'wasm' | 'reference';
 /** Instruction sets, best last within each architecture; `wasm` and `reference` have one each. */
 export type Isa =
@@ -33,6 +35,7 @@ export type Isa =
   | 'simd128'
   | 'typescript';
 
+/** Bytes whose signedness is that of the integers in them. */
 export type ByteArray = Int8Array | Uint8Array;
 
 /** Rounding range of a b-bit integer: low..high inclusive. -128..127 into Int8Array or 0..255 into Uint8Array. */
@@ -94,13 +97,14 @@ export interface Kernels extends Verbs {
 
 /** Calls recorded once, to be made again as one, without JavaScript between them. */
 export interface Tape {
+  /** Makes the recorded calls now. */
   play(): void;
   /** The same on another thread, in the order of the backend's asynchronous calls. */
   later(options?: LaterOptions): Promise<void>;
 }
 
 /** All that computes. */
-export interface Verbs {
+export interface Verbs extends GradientVerbs {
   // ---- quantize: exact ------------------------------------------------------------------------------------
   // q = clamp(rne(fl(x / scale)) + zeroPoint, low, high): a true division. NaN gives clamp(zeroPoint),
   // infinities saturate. 2^(b-1) ranges and the like are the caller's: low and high lie within the type of q.
@@ -119,6 +123,7 @@ export interface Verbs {
   ): void;
   /** x = fl((q - zeroPoint) * scale). */
   dequantize(q: ByteArray, scale: number, zeroPoint: number, x: Float32Array): void;
+  /** The same with a scale and a zero point for each channel; `inner` values of a channel lie together. */
   dequantizeChannels(
     q: ByteArray,
     scales: Float32Array,
@@ -179,9 +184,11 @@ export interface Verbs {
   // out = min(max(acc + bias[n], low), high), acc one float32 accumulator from 0, k = (tap, channel) ascending,
   // fused multiply-add where the tier has it. Padding contributes zeros.
 
+  /** Bytes of packed float weights. */
   floatWeightsSize(shape: WeightsShape): number;
   /** w [outChannels][taps][channels] -> packed (floatWeightsSize bytes). */
   packFloatWeights(w: Float32Array, shape: WeightsShape, packed: Uint8Array): void;
+  /** a [m][depth] -> out [m][outChannels]. */
   floatGemm(
     a: Float32Array,
     packed: Uint8Array,
@@ -192,6 +199,7 @@ export interface Verbs {
     high: number,
     out: Float32Array,
   ): void;
+  /** a and out channels-last, as in `conv`. */
   floatConv(
     a: Float32Array,
     packed: Uint8Array,
@@ -202,62 +210,6 @@ export interface Verbs {
     high: number,
     out: Float32Array,
   ): void;
-
-  // ---- gradients: what training adds ---------------------------------------------------------------------------
-  // Rows of `channels` values: element i belongs to channel i mod channels.
-
-  /**
-   * The gradient of floatConv's weights: gradient [outChannels][taps][channels] = Σ over output positions (batch, row,
-   * column) of outGradient[position][n] * x[patch of position][k]. fused. Positions are cut into runs of
-   * gradientRun(shape) (math.ts); in each one float32 accumulator per weight from 0, positions ascending, padding as
-   * zeros; the sums of the runs are added in order, in float32.
-   */
-  floatConvGradient(
-    x: Float32Array,
-    outGradient: Float32Array,
-    shape: ConvShape,
-    gradient: Float32Array,
-  ): void;
-  /**
-   * sums [2][channels] = Σ a, then Σ a*b of every channel, float64. exact: in blocks of 1,024 rows each channel has one
-   * accumulator from 0, rows ascending; the blocks are added in order.
-   */
-  sumChannels(a: Float32Array, b: Float32Array, channels: number, sums: Float64Array): void;
-  /** out = min(max(fl(fl(x * scales[c]) + shifts[c]), low), high). exact. out may be x. */
-  affineChannels(
-    x: Float32Array,
-    scales: Float32Array,
-    shifts: Float32Array,
-    low: number,
-    high: number,
-    out: Float32Array,
-  ): void;
-  /** out = fl(fl(fl(x * a[c]) + fl(y * b[c])) + shifts[c]). exact. out may be x or y. */
-  combineChannels(
-    x: Float32Array,
-    y: Float32Array,
-    a: Float32Array,
-    b: Float32Array,
-    shifts: Float32Array,
-    out: Float32Array,
-  ): void;
-  /** Of clamp: out = gradient where low < y < high, else 0; y may be its input or its output. exact. out may be gradient. */
-  clampGradient(y: Float32Array, gradient: Float32Array, low: number, high: number, out: Float32Array): void;
-  /**
-   * Of quantizing and dequantizing, with r = fl(x / scale), level = clamp(rne(r), low - zeroPoint, high - zeroPoint):
-   * out = gradient where rne(r) is inside that range, else 0 (straight through), and returned is the gradient of the
-   * scale (LSQ: Esser et al. 2020) Σ fl(gradient * fl(level - (inside ? r : 0))). exact: in blocks of 65,536 elements
-   * summed as statistics are, the blocks added in order. out may be gradient.
-   */
-  quantizeGradient(
-    x: Float32Array,
-    gradient: Float32Array,
-    scale: number,
-    zeroPoint: number,
-    low: number,
-    high: number,
-    out: Float32Array,
-  ): number;
 
   // ---- element by element: exact ------------------------------------------------------------------------------
 
@@ -286,6 +238,7 @@ export interface Verbs {
   ): void;
   /** Maximum over the window's taps that lie inside; groups and outChannels as inChannels. */
   maxPool(a: Float32Array, shape: ConvShape, out: Float32Array): void;
+  /** The same of bytes, whose scale and zero point stay. exact. */
   quantizedMaxPool(a: Uint8Array, shape: ConvShape, out: Uint8Array): void;
   /**
    * fl(sum / count) with one float32 accumulator from 0, taps row by row; count is the taps inside, or all of
@@ -404,6 +357,7 @@ export interface Verbs {
   copy(x: Float32Array, out: Float32Array, streaming: boolean): void;
 }
 
+/** When an asynchronous call begins, and whether it still should. */
 export interface LaterOptions {
   /** A call that has not begun when it aborts rejects with its reason; one that has begun runs to its end. */
   signal?: AbortSignal;

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
 import { SigmaQuantError } from '../errors.ts';
+import { addonFile } from './addon-file.ts';
 import { physicalCores } from './cores.ts';
 import type {
   Arena,
@@ -45,13 +45,11 @@ const ALIGNMENT = 64;
 
 let loaded: Addon | SigmaQuantError | undefined;
 
-/** The addon, from prebuilds/ or build/; throws BACKEND_UNAVAILABLE where there is none that loads. */
-function addon(): Addon {
+/** The addon, or why none can be had here. */
+function tried(): Addon | SigmaQuantError {
   if (loaded === undefined) {
     try {
-      const require = createRequire(import.meta.url);
-      const load = require('node-gyp-build') as (directory: string) => Addon;
-      loaded = load(fileURLToPath(new URL('../..', import.meta.url)));
+      loaded = createRequire(import.meta.url)(addonFile()) as Addon;
       loaded.takeErrors(SigmaQuantError);
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
@@ -62,18 +60,26 @@ function addon(): Addon {
       );
     }
   }
-  if (loaded instanceof SigmaQuantError) throw loaded;
   return loaded;
+}
+
+/** Throws BACKEND_UNAVAILABLE where there is no addon that loads. */
+function addon(): Addon {
+  const found = tried();
+  if (found instanceof SigmaQuantError) throw found;
+  return found;
+}
+
+/** Why there is no addon here; null where there is one. */
+export function nativeFailure(): SigmaQuantError | null {
+  const found = tried();
+  return found instanceof SigmaQuantError ? found : null;
 }
 
 /** Instruction sets of the addon that this processor has, best first; none where there is no addon. */
 export function nativeIsas(): Isa[] {
-  try {
-    return addon().isas();
-  } catch (error) {
-    if (error instanceof SigmaQuantError) return [];
-    throw error;
-  }
+  const found = tried();
+  return found instanceof SigmaQuantError ? [] : found.isas();
 }
 
 /**

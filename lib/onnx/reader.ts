@@ -3,6 +3,7 @@ import { malformed, SigmaQuantError } from '../errors.ts';
 import { embedExternal, type ReadExternal } from './external-data.ts';
 import {
   type AttributeProto,
+  type FunctionProto,
   type GraphProto,
   type ModelProto,
   ModelProtoSchema,
@@ -73,6 +74,7 @@ export function readModel(
       'Expected an ONNX model with a graph and an operator set but received a file without (truncated, or another format).',
     );
   checkGraph(model.graph, external);
+  checkFunctions(model.functions, external);
   return model;
 }
 
@@ -113,6 +115,13 @@ function checkGraph(graph: GraphProto, external?: ReadExternal): void {
     checkTensor(tensor, `tensor ${JSON.stringify(tensor.name)}`, external);
   for (const node of graph.node)
     for (const attribute of node.attribute) checkAttribute(attribute, node, external);
+}
+
+/** Operators that the model brings itself: the same checks of their constants. */
+function checkFunctions(functions: readonly FunctionProto[], external?: ReadExternal): void {
+  for (const { node: nodes } of functions)
+    for (const node of nodes)
+      for (const attribute of node.attribute) checkAttribute(attribute, node, external);
 }
 
 function checkAttribute(attribute: AttributeProto, node: NodeProto, external?: ReadExternal): void {

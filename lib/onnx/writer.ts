@@ -4,8 +4,10 @@ import {
   type AttributeProto,
   AttributeProto_AttributeType,
   AttributeProtoSchema,
+  FunctionProtoSchema,
   type ModelProto,
   ModelProtoSchema,
+  type NodeProto,
   NodeProtoSchema,
   StringStringEntryProtoSchema,
   TensorAnnotationSchema,
@@ -15,6 +17,7 @@ import {
   type ValueInfoProto,
   ValueInfoProtoSchema,
 } from './generated/onnx_pb.ts';
+import { elementBits } from './reader.ts';
 
 /** A tensor as it is stored: `data` little-endian elements, packed where the type is below a byte. */
 export interface TensorValue {
@@ -38,6 +41,8 @@ export interface FileModel {
   values?: readonly FileValue[];
   initializers: readonly FileTensor[];
   nodes: readonly FileNode[];
+  /** Operators that the model brings itself, written with others. */
+  functions?: readonly FileFunction[];
   metadata?: ReadonlyMap<string, string>;
   /** Tensor name -> role (SCALE_TENSOR, ZERO_POINT_TENSOR) -> tensor name. */
   quantization?: ReadonlyMap<string, ReadonlyMap<string, string>>;
@@ -66,6 +71,25 @@ export interface FileNode {
   attributes: Readonly<Record<string, unknown>>;
   /** Attributes of type float, or lists of them, beside those that ONNX's operators have. */
   floats?: readonly string[];
+}
+
+/** An operator of a domain of its own, as nodes of other operators. */
+export interface FileFunction {
+  domain: string;
+  name: string;
+  inputs: readonly string[];
+  outputs: readonly string[];
+  /** Names of the attributes that a node of it has; nodes inside refer to them by AttributeReference. */
+  attributes: readonly string[];
+  /** Opset of the nodes inside. */
+  opset: number;
+  nodes: readonly FileNode[];
+}
+
+/** The value of an attribute inside a function: what the node of the function has for `reference`. */
+export interface AttributeReference {
+  reference: string;
+  type: 'INT' | 'FLOAT' | 'STRING';
 }
 
 const TYPES: Readonly<Record<string, TensorProto_DataType>> = {
@@ -123,18 +147,7 @@ export function writeModel(file: FileModel): Uint8Array<ArrayBuffer> {
     ...(producer ? { producerName: producer.name, producerVersion: producer.version } : {}),
     graph: {
       name: file.name,
-      node: file.nodes.map((node) =>
-        create(NodeProtoSchema, {
-          name: node.name,
-          opType: node.op,
-          ...(node.domain ? { domain: node.domain } : {}),
-          input: [...node.inputs],
-          output: [...node.outputs],
-          attribute: Object.entries(node.attributes).map(([name, value]) =>
-            attributeProto(node, name, value),
-          ),
-        }),
-      ),
+      node: file.nodes.map(nodeProto),
       initializer: file.initializers.map(({ name, tensor, metadata }) => tensorProto(name, tensor, metadata)),
       input: file.inputs.map(valueProto),
       output: file.outputs.map(valueProto),
@@ -143,9 +156,33 @@ export function writeModel(file: FileModel): Uint8Array<ArrayBuffer> {
         create(TensorAnnotationSchema, { tensorName, quantParameterTensorNames: entries(names) }),
       ),
     },
+    functions: (file.functions ?? []).map(functionProto),
     metadataProps: entries(file.metadata),
   });
   return toBinary(ModelProtoSchema, model);
+}
+
+function nodeProto(node: FileNode): NodeProto {
+  return create(NodeProtoSchema, {
+    name: node.name,
+    opType: node.op,
+    ...(node.domain ? { domain: node.domain } : {}),
+    input: [...node.inputs],
+    output: [...node.outputs],
+    attribute: Object.entries(node.attributes).map(([name, value]) => attributeProto(node, name, value)),
+  });
+}
+
+function functionProto({ domain, name, inputs, outputs, attributes, opset, nodes }: FileFunction) {
+  return create(FunctionProtoSchema, {
+    domain,
+    name,
+    input: [...inputs],
+    output: [...outputs],
+    attribute: [...attributes],
+    opsetImport: [{ domain: '', version: BigInt(opset) }],
+    node: nodes.map(nodeProto),
+  });
 }
 
 function entries(map: ReadonlyMap<string, string> | undefined) {
@@ -162,6 +199,7 @@ function tensorProto(
   metadata?: ReadonlyMap<string, string>,
 ): TensorProto {
   const strings = ArrayBuffer.isView(data) ? null : data;
+  if (!strings) checkSize(name, { dtype, shape, data });
   return create(TensorProtoSchema, {
     name,
     dims: shape.map(BigInt),
@@ -171,6 +209,17 @@ function tensorProto(
       : { rawData: bytesOf(data as ArrayBufferView) }),
     metadataProps: entries(metadata),
   });
+}
+
+/** Elements below a byte are packed, the last byte filled with zeros: a length that does not fit was not packed. */
+function checkSize(name: string, { dtype, shape, data }: TensorValue): void {
+  const bits = elementBits(dataType(dtype, name))!;
+  if (bits >= 8) return;
+  const elements = shape.reduce((product, size) => product * size, 1);
+  const expected = Math.ceil((elements * bits) / 8);
+  const { byteLength } = data as ArrayBufferView;
+  if (byteLength !== expected)
+    refuse(`${expected} bytes of ${dtype} [${shape.join(', ')}]`, name, byteLength);
 }
 
 function bytesOf(data: ArrayBufferView): Uint8Array<ArrayBuffer> {
@@ -225,6 +274,14 @@ function attributeProto(node: FileNode, name: string, value: unknown): Attribute
         floats ? { name, type: LIST, floats: value } : { name, type: INTS, ints: value.map(BigInt) },
       );
     }
+  }
+  if (typeof value === 'object' && value !== null && 'reference' in value) {
+    const { reference, type } = value as AttributeReference;
+    return create(AttributeProtoSchema, {
+      name,
+      refAttrName: reference,
+      type: AttributeProto_AttributeType[type],
+    });
   }
   if (typeof value === 'object' && value !== null && 'dtype' in value)
     return create(AttributeProtoSchema, { name, type: TENSOR, t: tensorProto(name, value as TensorValue) });

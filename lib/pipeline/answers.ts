@@ -3,12 +3,14 @@ import { type FrontierOptions, type FrontierPoint, frontier, strategies } from '
 import type { LayerProfile } from '../analysis/analysis.ts';
 import { uniformWidths } from './choices.ts';
 import { confirm, type Feasible } from './feasible.ts';
+import { learns } from './learning.ts';
 import { DEFAULTS, type QuantizeOptions } from './options.ts';
 import { widthsKey } from './quantization.ts';
+import { afterLearning, reallocate } from './reallocation.ts';
 import { type Costs, goalOf, problemLayers, strategyOf } from './resources.ts';
-import type { AccuracyResult } from './result.ts';
+import type { AccuracyResult, LearnedResult } from './result.ts';
 import type { Scorer } from './scoring.ts';
-import { accuracyOf, type Candidate, type Floor, floorOf, measurementOf } from './search.ts';
+import { accuracyOf, type Candidate, type Finished, type Floor, floorOf, measurementOf } from './search.ts';
 import type { Job } from './study.ts';
 
 /** What a study is asked for: ceilings, a floor, and who chooses. */
@@ -25,6 +27,8 @@ export interface Answer {
   ceilings: readonly Ceiling[];
   floor: Floor | null;
   strategy: string;
+  /** What learning did; null where nothing was learned. */
+  learned: LearnedResult | null;
   /** Of the chosen widths. */
   validation: AccuracyResult;
 }
@@ -73,34 +77,53 @@ async function problemOf(
 
 /** Decides widths; the candidate has them afterwards. */
 export async function answer(measured: Measured, ask: Ask): Promise<Answer> {
-  const { job } = measured;
+  const { job, scorer } = measured;
   const strategy = strategyOf(ask.strategy);
   const spent = new Set<string>();
   const { problem, floor } = await problemOf(measured, ask, spent);
-  const { allocation, feasible } = await job.clock.time('allocate', async () =>
-    confirm(await strategies[strategy](problem), problem, ask, {
-      strategy: strategies[strategy],
-      problemOf: async (other) => (await problemOf(measured, { ...ask, ...other }, spent)).problem,
-    }),
-  );
-  const validation = await validate(measured, allocation.widths);
+  const search = (maxDrop: number | null) =>
+    job.clock.time('allocate', async () => {
+      const asked = { ...problem, maxDrop };
+      return confirm(await strategies[strategy](asked), asked, ask, {
+        strategy: strategies[strategy],
+        problemOf: async (other) => (await problemOf(measured, { ...ask, ...other }, spent)).problem,
+      });
+    });
+  const learn = async ({ widths }: Allocation) => {
+    const finished = await finish(measured, widths);
+    return { finished, drop: measurementOf(scorer, finished.score, ask.minSqnr).drop };
+  };
+  // Within ceilings that are asked for there is nothing to be had from a lower floor.
+  const least =
+    learns(job) && problem.ceilings.length === 0 ? ({ cost }: Allocation) => cost[problem.goal] : null;
+  const best = await reallocate(problem.maxDrop, least, search, learn);
+  await finish(measured, best.answer.allocation.widths);
+  const { finished, drop } = best;
+  const measurement = measurementOf(scorer, finished.score, ask.minSqnr);
+  const allocation = afterLearning(best.answer.allocation, finished, drop, measurement, problem.maxDrop);
   return {
     allocation: { ...allocation, evaluations: spent.size },
-    feasible,
+    feasible: allocation.verdict === 'met' ? [] : best.answer.feasible,
+    learned: finished.learned,
     ceilings: problem.ceilings,
     floor,
     strategy,
-    validation,
+    validation: accuracyOf(scorer, finished.score),
   };
+}
+
+/** The network at these widths with all that learning can do, where something is learned. */
+function finish({ job, candidate }: Measured, widths: Widths): Promise<Finished> {
+  return job.clock.time('evaluate', () => candidate.finish(widths, job.work));
 }
 
 /** Makes the network have these widths, and scores it on validation samples. */
 export async function validate(
-  { job, scorer, candidate }: Measured,
+  measured: Measured,
   widths: Widths,
-): Promise<AccuracyResult> {
-  await job.clock.time('allocate', () => candidate.become(widths, job.work.signal));
-  return accuracyOf(scorer, await evaluateOn(job, candidate, widths));
+): Promise<Pick<Answer, 'validation' | 'learned'>> {
+  const { score, learned } = await finish(measured, widths);
+  return { validation: accuracyOf(measured.scorer, score), learned };
 }
 
 /** Every width that some layer is offered, for all weights. */

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import type { Allocation, Ceiling, Measurement } from '../allocate/allocate.ts';
 import type { LayerProfile } from '../analysis/analysis.ts';
 import { ALLOCATION_VERSION, type AllocationFile, serializeAllocation } from '../export/allocation.ts';
@@ -18,20 +17,19 @@ import type { UniformPoint } from './answers.ts';
 import type { Choices } from './choices.ts';
 import { commandOf } from './command.ts';
 import type { Feasible } from './feasible.ts';
-import { writeDirectory } from './files.ts';
+import type { Host } from './host.ts';
 import { layerRows } from './layer-rows.ts';
 import { type OpenedModel, sha256 } from './model.ts';
 import { DEFAULTS, type QuantizeOptions } from './options.ts';
 import { layerCsv, reportInput } from './report-files.ts';
 import type { Costs } from './resources.ts';
-import type { AccuracyResult, Artefacts, ExecutorResult, OutputFiles } from './result.ts';
+import type { AccuracyResult, Artefacts, ExecutorResult, LearnedResult } from './result.ts';
 import type { Roles, Samples } from './samples.ts';
 import type { Floor } from './search.ts';
-
-import { toolVersion } from './version.ts';
 import { warningsOf } from './warnings.ts';
 
-const NAMES = {
+/** Names of the files that hold artefacts. */
+export const NAMES = {
   model: 'model.onnx',
   sqnt: 'model.sqnt',
   allocation: 'allocation.json',
@@ -39,11 +37,11 @@ const NAMES = {
   report: 'report.md',
   page: 'report.html',
 } as const;
-export const OUTPUT_NAMES: readonly string[] = Object.values(NAMES);
 /** Stands for infinities and NaN in files: JSON has none. */
 const LARGEST = Number.MAX_VALUE;
 
 export interface Outcome {
+  host: Pick<Host, 'version'>;
   options: QuantizeOptions;
   model: OpenedModel;
   executor: ExecutorResult;
@@ -67,6 +65,8 @@ export interface Outcome {
   /** Uniform widths, measured for comparison. */
   uniform: readonly UniformPoint[];
   validation: AccuracyResult;
+  /** What learning did; null where nothing was learned. */
+  learned: LearnedResult | null;
   accuracy: AccuracyResult | null;
   /** Null where outputs are not classes. */
   classes: number | null;
@@ -74,14 +74,10 @@ export interface Outcome {
 
 /** Everything that is written, in memory; both models have been read back and hold the same integers. */
 export async function makeArtefacts(outcome: Outcome): Promise<Artefacts> {
-  const { options, model, quantization } = outcome;
+  const { host, options, model, quantization } = outcome;
   const preprocessing = options.preprocessing ?? {};
-  const opset = (options.opset ?? DEFAULTS.opset) as 13 | 21;
-  const metadata = new Map([
-    ['sigmaquant.version', toolVersion()],
-    ['sigmaquant.source', JSON.stringify({ name: model.name, sha256: model.sha256 })],
-    ['sigmaquant.preprocessing', JSON.stringify(preprocessing)],
-  ]);
+  const opset = options.opset ?? DEFAULTS.opset;
+  const metadata = modelMetadata(model, preprocessing, host.version);
   const bytes = writeModel(ortModel(model.graph, quantization, { opset, metadata }));
   checkReadBack(bytes, quantization);
   const allocation = await allocationOf(outcome, { profile: 'ort', opset, sha256: sha256(bytes) });
@@ -104,13 +100,26 @@ export async function makeArtefacts(outcome: Outcome): Promise<Artefacts> {
   };
 }
 
+/** What an exported ONNX file says of where it comes from and of what its samples go through. */
+export function modelMetadata(
+  { name, sha256: digest }: Pick<OpenedModel, 'name' | 'sha256'>,
+  preprocessing: object,
+  version: string,
+): ReadonlyMap<string, string> {
+  return new Map([
+    ['sigmaquant.version', version],
+    ['sigmaquant.source', JSON.stringify({ name, sha256: digest })],
+    ['sigmaquant.preprocessing', JSON.stringify(preprocessing)],
+  ]);
+}
+
 /** Opened again as the runtime opens it, and compared. Null where our engine could not run it. */
-function packedFile({ options, model, quantization }: Outcome): Uint8Array | null {
+function packedFile({ host, options, model, quantization }: Outcome): Uint8Array | null {
   const { name, sha256: digest } = model;
   if (unsupportedNodes(model.graph).length > 0) return null;
   const packed = packedModel(toChannelsLast(model.graph), quantization, {
     preprocessing: options.preprocessing ?? {},
-    provenance: { tool: 'sigmaquant', version: toolVersion(), source: { name, sha256: digest } },
+    provenance: { tool: 'sigmaquant', version: host.version, source: { name, sha256: digest } },
   });
   const bytes = writeSqnt(packed);
   checkSame(unpackedModel(readSqnt(bytes)).quantization, quantization);
@@ -121,17 +130,18 @@ async function allocationOf(
   outcome: Outcome,
   exported: { profile: string; opset: number; sha256: string },
 ): Promise<AllocationFile> {
-  const { options, model, allocation, ceilings, floor, validation, accuracy } = outcome;
+  const { host, options, model, allocation, ceilings, floor, validation, accuracy } = outcome;
   const data = await dataOf(outcome);
   return {
     version: ALLOCATION_VERSION,
-    tool: { name: 'sigmaquant', version: toolVersion() },
+    tool: { name: 'sigmaquant', version: host.version },
     model: { name: model.name, sha256: model.sha256 },
     exported: { file: NAMES.model, ...exported },
     executor: outcome.executor,
     seed: options.seed ?? DEFAULTS.seed,
     strategy: options.strategy!,
     recovery: options.recovery ?? DEFAULTS.recovery,
+    learning: learningOf(outcome.learned),
     ranges: options.ranges ?? DEFAULTS.ranges,
     preprocessing: { ...options.preprocessing } as AllocationFile['preprocessing'],
     targets: ceilings.map(({ resource, limit, text }) => ({
@@ -181,6 +191,17 @@ async function allocationOf(
   };
 }
 
+function learningOf(learned: LearnedResult | null): AllocationFile['learning'] {
+  if (!learned) return null;
+  const { before, after, kept, blocks } = learned;
+  return {
+    before: finite(before),
+    after: finite(after),
+    kept,
+    blocks: blocks.map((block) => ({ ...block, layers: [...block.layers] })),
+  };
+}
+
 async function dataOf({
   roles,
   calibrationSamples,
@@ -215,19 +236,6 @@ function finiteMeasurement(measurement: Measurement | null): Measurement | null 
   );
 }
 
-/** `packed`: whether there is a packed file. */
-export function outputFiles(directory: string, packed: boolean): OutputFiles {
-  return {
-    directory,
-    model: join(directory, NAMES.model),
-    sqnt: packed ? join(directory, NAMES.sqnt) : null,
-    allocation: join(directory, NAMES.allocation),
-    table: join(directory, NAMES.table),
-    report: join(directory, NAMES.report),
-    page: join(directory, NAMES.page),
-  };
-}
-
 /** Name -> content. */
 export function artefactFiles({
   model,
@@ -245,15 +253,4 @@ export function artefactFiles({
     [NAMES.report]: report,
     [NAMES.page]: page,
   };
-}
-
-/** All files or none. Throws OUTPUT_EXISTS, INVALID_ARGUMENT where the path cannot be written. */
-export async function writeArtefacts(
-  directory: string,
-  artefacts: Artefacts,
-  force: boolean,
-  signal?: AbortSignal,
-): Promise<void> {
-  const options = { names: OUTPUT_NAMES, force, ...(signal ? { signal } : {}) };
-  await writeDirectory(directory, artefactFiles(artefacts), options);
 }

@@ -3,8 +3,8 @@ import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/p
 import { join } from 'node:path';
 import { deserialize, serialize } from 'node:v8';
 import { refuse } from '../errors.ts';
+import { type CacheEntries, digestOf } from './cache-entries.ts';
 import { because } from './files.ts';
-import { sha256 } from './model.ts';
 
 /** Raised whenever an entry of an older layout, or values made by older arithmetic, would be misread. */
 const LAYOUT = 'sigmaquant cache 1';
@@ -20,26 +20,6 @@ export interface CacheFolderOptions {
   warn: (sentence: string) => void;
   /** Writes a file; a test brings its own full disk. */
   write?: (path: string, bytes: Uint8Array) => Promise<void>;
-}
-
-/** Named values of one key. */
-export interface CacheEntries {
-  /** Null where there is none, or none that is whole. */
-  read<T>(name: string): Promise<T | null>;
-  write(name: string, value: unknown): Promise<void>;
-  remove(name: string): Promise<void>;
-}
-
-/** What keeps nothing. */
-export const noEntries: CacheEntries = {
-  read: async () => null,
-  write: async () => {},
-  remove: async () => {},
-};
-
-/** Of bytes, or of plain data with the order of its keys; hex. */
-export function digestOf(data: unknown): string {
-  return sha256(data instanceof Uint8Array || typeof data === 'string' ? data : JSON.stringify(data));
 }
 
 /**

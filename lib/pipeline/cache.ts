@@ -1,11 +1,11 @@
-import { cpus } from 'node:os';
 import type { LayerProfile } from '../analysis/analysis.ts';
 import type { ProfileCheckpoint, ProfileState } from '../analysis/index.ts';
+import type { Dataset } from '../data/dataset.ts';
 import type { Layer } from '../graph/graph.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import type { QuantizedLayer } from '../quant/quantizer.ts';
 import type { Recovery } from '../recovery/recovery.ts';
-import { type CacheEntries, CacheFolder, digestOf, noEntries } from './cache-folder.ts';
+import { type CacheEntries, digestOf, noEntries } from './cache-entries.ts';
 import {
   type PackedLayer,
   type PackedScore,
@@ -15,16 +15,16 @@ import {
   unpackScore,
 } from './cache-values.ts';
 import type { Choices } from './choices.ts';
+import type { Host } from './host.ts';
+import { learningOptions, roundingOf } from './learning.ts';
 import { metricDigest } from './metric.ts';
 import type { Executable } from './model.ts';
-import { type DataSource, DEFAULTS, type QuantizeOptions } from './options.ts';
+import { type DataSource, DEFAULTS, type QuantizeOptions, recoveryOf } from './options.ts';
 import { type Ranges, widthsKey } from './quantization.ts';
-import { recoveryOf } from './resources.ts';
 import type { Reused } from './result.ts';
 import type { Roles, Samples } from './samples.ts';
 import type { Score } from './scoring.ts';
 import type { Candidate } from './search.ts';
-import { toolVersion } from './version.ts';
 
 /** Samples whose values enter a key where the caller brings a data set: what its preprocessing makes of them. */
 const SAMPLES_IN_KEY = 2;
@@ -41,12 +41,15 @@ export interface StudyCache {
   profile(
     make: (checkpoint: ProfileCheckpoint) => Promise<readonly LayerProfile[]>,
   ): Promise<readonly LayerProfile[]>;
+  /** Where learning from these samples keeps what it made. */
+  learning(training: Dataset): Promise<CacheEntries>;
   /** `metric`: what scores mean. */
-  candidate(made: Candidate, metric: string): Promise<Candidate>;
+  candidate(made: Candidate, metric: string, training: Dataset): Promise<Candidate>;
 }
 
 /** What values depend on. */
 export interface CachedStudy extends Pick<Executable, 'model' | 'executor'> {
+  host: Host;
   options: QuantizeOptions;
   kernels: Kernels;
   /** Those that get a width, in execution order. */
@@ -57,17 +60,18 @@ export interface CachedStudy extends Pick<Executable, 'model' | 'executor'> {
 
 /** The cache that the options name; one that keeps nothing where they name none. Throws INVALID_ARGUMENT for a file. */
 export async function openCache(study: CachedStudy): Promise<StudyCache> {
-  const { cache, onWarning = (sentence) => process.emitWarning(sentence) } = study.options;
-  if (cache === undefined) return new KeptStudy(study, noEntries, noEntries, async () => noEntries);
-  const folder = new CacheFolder(cache, { warn: onWarning });
-  await folder.check();
+  const { cache, onWarning = study.host.warn } = study.options;
+  const none = async () => noEntries;
+  if (cache === undefined) return new KeptStudy(study, noEntries, noEntries, none, none);
+  const entries = await study.host.openCache(cache, onWarning);
   const integers = await integersKey(study);
   const widths = study.choices.layers.map(({ bits }) => bits);
   return new KeptStudy(
     study,
-    await folder.entries(['integers', integers]),
-    await folder.entries(['profile', integers, widths]),
-    (validation) => folder.entries(['evaluations', integers, validation]),
+    await entries(['integers', integers]),
+    await entries(['profile', integers, widths]),
+    (validation) => entries(['evaluations', integers, validation]),
+    (learning) => entries(['learning', integers, learning]),
   );
 }
 
@@ -77,6 +81,7 @@ export async function openCache(study: CachedStudy): Promise<StudyCache> {
  * executor is trusted on one kind of processor alone.
  */
 async function integersKey({
+  host,
   model,
   executor,
   options,
@@ -89,16 +94,17 @@ async function integersKey({
   const { model: _, calibration, validation, evaluate, metric, bits, pins, bans, groups, ...search } = work;
   const { targets, maxDrop, minAccuracy, minSqnr, strategy, evaluations, cacheBytes, opset, ...rest } =
     search;
-  const { minimize, device, ...others } = rest;
+  const { minimize, device, training, trainingSamples, ...most } = rest;
+  const { epochs, epochsPerStep, learningRate, labelShare, augment, ...others } = most;
   return {
-    tool: toolVersion(),
+    tool: host.version,
     model: model.sha256,
-    executor: executor.name === 'engine' ? executor : [executor, cpus()[0]?.model],
+    executor: executor.name === 'engine' ? executor : [executor, host.processor],
     tier: kernels.fused ? 'fused' : [kernels.backend, kernels.isa],
     calibration: await samplesKey(roles.calibration, calibration),
     options: sorted({
       ...others,
-      recovery: recoveryOf(options.recovery),
+      recovery: roundingOf(recoveryOf(options.recovery)),
       ranges: options.ranges ?? DEFAULTS.ranges,
       samples: options.samples ?? DEFAULTS.samples,
       seed: options.seed ?? DEFAULTS.seed,
@@ -132,6 +138,7 @@ class KeptStudy implements StudyCache {
   readonly #integers: CacheEntries;
   readonly #profile: CacheEntries;
   readonly #evaluations: (validation: object) => Promise<CacheEntries>;
+  readonly #learning: (learning: object) => Promise<CacheEntries>;
   readonly #unreadable = new Set<string>();
 
   constructor(
@@ -139,7 +146,9 @@ class KeptStudy implements StudyCache {
     integers: CacheEntries,
     profile: CacheEntries,
     evaluations: (validation: object) => Promise<CacheEntries>,
+    learning: (learning: object) => Promise<CacheEntries>,
   ) {
+    this.#learning = learning;
     this.#study = study;
     this.#integers = integers;
     this.#profile = profile;
@@ -204,13 +213,24 @@ class KeptStudy implements StudyCache {
     return profiles;
   }
 
-  async candidate(made: Candidate, metric: string): Promise<Candidate> {
+  async learning(training: Dataset): Promise<CacheEntries> {
+    return this.#learning(await this.#learningKey(training));
+  }
+
+  async #learningKey(training: Dataset): Promise<object> {
+    const { options } = this.#study;
+    const learned = sorted(learningOptions(options));
+    return { data: await training.fingerprint(), learned, seed: options.seed ?? DEFAULTS.seed };
+  }
+
+  async candidate(made: Candidate, metric: string, training: Dataset): Promise<Candidate> {
     const { options, roles } = this.#study;
-    const digest = await metricDigest(options.metric);
+    const digest = await metricDigest(options.metric, this.#study.host);
     if (options.cache === undefined || digest === null) return made;
     const source = options.validation ?? options.evaluate ?? options.calibration;
     const samples = await samplesKey(roles.validation, source);
-    const entries = await this.#evaluations({ metric, digest, samples });
+    const between = options.epochsPerStep ? { learning: await this.#learningKey(training) } : {};
+    const entries = await this.#evaluations({ metric, digest, samples, ...between });
     const known = new Map<string, Score>();
     const score: Candidate['score'] = async (widths, work) => {
       work.signal?.throwIfAborted();
@@ -232,6 +252,7 @@ class KeptStudy implements StudyCache {
         return made.executor;
       },
       become: made.become,
+      finish: made.finish,
       score,
     };
   }

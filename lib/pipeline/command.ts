@@ -32,6 +32,13 @@ export function commandOf(options: QuantizeOptions): string {
   flag('metric', typeof options.metric === 'function' ? options.metric.name || 'FILE.mjs' : options.metric);
   flag('strategy', options.strategy);
   flag('recovery', options.recovery);
+  flag('training', source(options.training));
+  flag('training-samples', options.trainingSamples);
+  flag('epochs', options.epochs);
+  flag('epochs-per-step', options.epochsPerStep);
+  flag('learning-rate', options.learningRate);
+  flag('label-share', options.labelShare);
+  flag('augment', options.augment && (options.augment.join(',') || 'none'));
   flag('bits', list(options.bits));
   flag('activation-bits', list(options.activationBits));
   flag('free-ends', options.freeEnds);

@@ -1,4 +1,4 @@
-import { exp, log } from '../kernels/index.ts';
+import { exp, log } from '../kernels/math.ts';
 import type { MetricOutput } from './metric.ts';
 
 /** Probabilities below this count as this, or one saturated logit would make a mean infinite. */

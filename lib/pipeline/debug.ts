@@ -12,6 +12,7 @@ import type { BackendName, Isa } from '../kernels/kernels.ts';
 import { isSqnt } from '../sqnt/index.ts';
 import { readBytes } from './files.ts';
 import { executable, type OpenedModel, openModel } from './model.ts';
+import { nodeHost } from './node-host.ts';
 import { type CommonOptions, checkOptions, type DataSource, type ModelSource } from './options.ts';
 import { openQuantized } from './quantized-model.ts';
 import { openSamples, sampleInput } from './samples.ts';
@@ -19,6 +20,7 @@ import { openSamples, sampleInput } from './samples.ts';
 /** Samples that are enough to tell damage from noise: each brings thousands of activations. */
 const SAMPLES = 32;
 
+/** A float network, what was made of it, and samples to compare them on. */
 export interface DebugOptions extends Omit<CommonOptions, 'model'> {
   /** The float network. */
   float: ModelSource;
@@ -65,7 +67,7 @@ async function openFloat(
       'MALFORMED_MODEL',
       `Expected an ONNX file for the float model but received a packed one (${JSON.stringify(source.name)}).`,
     );
-  return openModel({ model: source, ...(inputShapes ? { inputShapes } : {}) });
+  return openModel({ model: source, ...(inputShapes ? { inputShapes } : {}) }, nodeHost);
 }
 
 /**
@@ -83,7 +85,7 @@ export async function debug(options: DebugOptions): Promise<DebugResult> {
   const pairing = pairValues(graph, quantized.network);
   sampleInput(quantized.network.graph);
   const preprocessing = options.preprocessing ?? quantized.preprocessing;
-  const data = await openSamples(options.data, sampleInput(graph), preprocessing);
+  const data = await openSamples(options.data, sampleInput(graph), preprocessing, nodeHost);
   const { backend, isa, threads } = options;
   const kernels = await createKernels({ backend, isa, threads });
   try {

@@ -1,21 +1,20 @@
-import { dirname, join } from 'node:path';
 import type { Dataset, Preprocessing } from '../data/dataset.ts';
 import { SigmaQuantError } from '../errors.ts';
-import type { AllocationFile } from '../export/allocation.ts';
 import { quantizationOf } from '../export/read-back.ts';
 import { createKernels } from '../kernels/index.ts';
 import type { BackendName, Isa } from '../kernels/kernels.ts';
-import { readAllocation } from './allocation-file.ts';
-import { readBytes } from './files.ts';
+import { openAllocation } from './allocation-file.ts';
 import { paired } from './interval.ts';
 import { loadMetric, type MetricFunction } from './metric.ts';
-import { type Executable, type OpenedModel, openExecutable, sha256 } from './model.ts';
+import { type Executable, openExecutable } from './model.ts';
+import { nodeHost } from './node-host.ts';
 import { type CommonOptions, checkOptions, type DataSource, type RunOptions } from './options.ts';
 import type { AccuracyResult, ExecutorResult } from './result.ts';
 import { openSamples, type Samples, sampleInput } from './samples.ts';
 import { batchSize, createScorer } from './scoring.ts';
 import { accuracyOf } from './search.ts';
 
+/** A network, labelled samples, and perhaps an allocation to score beside it. */
 export interface EvaluateOptions extends CommonOptions, RunOptions {
   evaluate: DataSource;
   /** Output folder of `quantize`, or the `allocation.json` in it: its integers are scored against the float model. */
@@ -48,7 +47,7 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluateResult
   const started = performance.now();
   checkOptions({ samples: options.samples, executor: options.executor });
   options.signal?.throwIfAborted();
-  const opened = await openExecutable(options);
+  const opened = await openExecutable(options, nodeHost);
   try {
     return await evaluateOpened(opened, options, started);
   } finally {
@@ -63,10 +62,10 @@ async function evaluateOpened(
 ): Promise<EvaluateResult> {
   const input = sampleInput(model.graph);
   const stored = options.allocation === undefined ? null : await openAllocation(options.allocation, model);
-  const metric = options.metric === undefined ? null : await loadMetric(options.metric);
+  const metric = options.metric === undefined ? null : await loadMetric(options.metric, nodeHost);
   const preprocessing =
     options.preprocessing ?? (stored?.allocation.preprocessing as Preprocessing | undefined) ?? {};
-  const dataset = await openSamples(options.evaluate, input, preprocessing);
+  const dataset = await openSamples(options.evaluate, input, preprocessing, nodeHost);
   if (!dataset.labelled && !metric)
     throw new SigmaQuantError(
       'DATA_MISMATCH',
@@ -112,29 +111,4 @@ async function evaluateOpened(
 function firstSamples(dataset: Dataset, limit = Number.POSITIVE_INFINITY): Samples {
   if (limit >= (dataset.size ?? Number.POSITIVE_INFINITY)) return { dataset, size: dataset.size };
   return { dataset, size: Math.min(limit, dataset.size ?? limit), select: (index) => index < limit };
-}
-
-/** The allocation and the file it belongs to; both must be of this float model. */
-async function openAllocation(
-  path: string,
-  model: OpenedModel,
-): Promise<{ allocation: AllocationFile; bytes: Uint8Array }> {
-  const { file, allocation } = await readAllocation(path);
-  if (allocation.model.sha256 !== model.sha256)
-    throw new SigmaQuantError(
-      'INVALID_ARGUMENT',
-      `Expected the float model ${allocation.model.name} that the allocation was made from but received another file (${model.name}).`,
-    );
-  if (!allocation.exported)
-    throw new SigmaQuantError(
-      'INVALID_ARGUMENT',
-      'Expected an allocation with an exported model but received none.',
-    );
-  const bytes = await readBytes(join(dirname(file), allocation.exported.file), 'the exported model');
-  if (sha256(bytes) !== allocation.exported.sha256)
-    throw new SigmaQuantError(
-      'INVALID_ARGUMENT',
-      `Expected the exported model that the allocation names but received another ${allocation.exported.file}.`,
-    );
-  return { allocation, bytes };
 }

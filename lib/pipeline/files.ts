@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { SigmaQuantError } from '../errors.ts';
+import { titleOf } from './model.ts';
 
 /** ONNX files hold at most 2 GiB (a protobuf limit); nothing larger is read into memory. */
 const MODEL_BYTES_LIMIT = 2 ** 31;
@@ -45,7 +46,7 @@ export async function readBytes(path: string, name: string): Promise<Uint8Array>
 
 /** File name without folder and `.onnx`. */
 export function modelName(path: string): string {
-  return basename(path).replace(/\.onnx$/i, '') || 'model';
+  return titleOf(basename(path));
 }
 
 async function exists(path: string, name = 'out'): Promise<boolean> {
@@ -100,7 +101,7 @@ export async function refuseExistingFile(path: string, name: string, force: bool
 export async function writeNewFile(
   path: string,
   name: string,
-  content: string,
+  content: string | Uint8Array,
   force: boolean,
 ): Promise<void> {
   const temporary = `${resolve(path)}.${suffix()}`;

@@ -3,13 +3,15 @@ import { defaultStrategy, type FrontierPoint } from '../allocate/index.ts';
 import { within } from '../allocate/targets.ts';
 import { refuse } from '../errors.ts';
 import type { Answer } from './answers.ts';
-import { artefactFiles, OUTPUT_NAMES, outputFiles } from './artefacts.ts';
+import { artefactFiles } from './artefacts.ts';
 import { commandOf } from './command.ts';
+import { conclude } from './conclusion.ts';
 import { refuseExisting, writeDirectory } from './files.ts';
 import { type FrontFile, frontCsv, frontFileOf } from './front-file.ts';
 import { type Pick, parsePick, pickPoint } from './front-pick.ts';
+import { nodeHost } from './node-host.ts';
 import { checkOptions, type QuantizeOptions } from './options.ts';
-import { finish } from './quantize.ts';
+import { OUTPUT_NAMES, outputFiles } from './output-files.ts';
 import { goalOf } from './resources.ts';
 import type { QuantizeSummary, Reused } from './result.ts';
 import { type Study, withStudy } from './study.ts';
@@ -57,15 +59,13 @@ export async function front(options: FrontOptions): Promise<FrontResult> {
   checkOptions(asked);
   signal?.throwIfAborted();
   if (out !== undefined) await refuseExisting(out, force, [...OUTPUT_NAMES, ...Object.values(NAMES)]);
-  return withStudy(asked, async (study) => {
+  return withStudy(nodeHost, asked, async (study) => {
     const goal = goalOf(resource, study.costs.model);
     const limit = pick?.kind === 'budget' ? await budgetOf(study, `${resource}=${pick.text}`) : 0;
     const found = await study.front(asked, { resource: goal, points });
     const chosen = pick && pickPoint(found, goal, pick, limit);
     const answer = chosen && (await answerAt(study, found, chosen, asked, pick!));
-    const { artefacts, ...summary } = answer
-      ? await finish(study, answer, { ...asked, out: undefined })
-      : { artefacts: null };
+    const { artefacts, ...summary } = answer ? await conclude(study, answer, asked) : { artefacts: null };
     const file = frontFileOf(found, {
       model: { name: study.model.name, sha256: study.model.sha256 },
       device: study.costs.device.name,
@@ -135,7 +135,7 @@ async function answerAt(
     ceilings,
     floor: pick.kind === 'drop' ? { text: `max-drop=${pick.points}`, maxDrop: pick.points } : null,
     strategy: defaultStrategy,
-    validation: await study.validate(widths),
+    ...(await study.validate(widths)),
   };
 }
 

@@ -1,7 +1,5 @@
-import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { refuse, SigmaQuantError } from '../errors.ts';
+import { refuse } from '../errors.ts';
+import type { Host } from './host.ts';
 import { sha256 } from './model.ts';
 
 /** One output of the network for a batch: [count][...shape]. */
@@ -11,6 +9,7 @@ export interface MetricOutput {
   data: Float32Array;
 }
 
+/** A batch of outputs to score, quantized ones beside those of the float network. */
 export interface MetricInput {
   count: number;
   outputs: readonly MetricOutput[];
@@ -23,18 +22,12 @@ export interface MetricInput {
 export type MetricFunction = (input: MetricInput) => ArrayLike<number> | Promise<ArrayLike<number>>;
 
 /** Imports FILE.mjs, which exports one function as default or as `metric`. Throws INVALID_ARGUMENT. */
-export async function loadMetric(metric: string | MetricFunction): Promise<MetricFunction> {
+export async function loadMetric(
+  metric: string | MetricFunction,
+  host: Pick<Host, 'importModule'>,
+): Promise<MetricFunction> {
   if (typeof metric === 'function') return metric;
-  let module: Record<string, unknown>;
-  try {
-    module = await import(pathToFileURL(resolve(metric)).href);
-  } catch (error) {
-    throw new SigmaQuantError(
-      'INVALID_ARGUMENT',
-      `Expected a module that can be imported for metric but received ${JSON.stringify(metric)}: ${(error as Error).message}.`,
-      { cause: error },
-    );
-  }
+  const module = await host.importModule(metric);
   const exported = module['default'] ?? module['metric'];
   if (typeof exported !== 'function') refuse('a module that exports one function', 'metric', metric);
   return exported as MetricFunction;
@@ -47,10 +40,13 @@ const READS_OTHERS = /\b(?:import|require|process)\b/;
  * The same text for metrics that give the same scores, in this process and the next; null where nobody can tell: for
  * a function, and for a module that reads others.
  */
-export async function metricDigest(metric: string | MetricFunction | undefined): Promise<string | null> {
+export async function metricDigest(
+  metric: string | MetricFunction | undefined,
+  host: Pick<Host, 'readText'>,
+): Promise<string | null> {
   if (metric === undefined) return '';
   if (typeof metric === 'function') return null;
-  const text = await readFile(metric, 'utf8');
+  const text = await host.readText(metric);
   return READS_OTHERS.test(text) ? null : sha256(text);
 }
 

@@ -1,16 +1,13 @@
-import { createHash } from 'node:crypto';
+import { contentHash } from '../data/content-hash.ts';
 import type { CompileEvaluator } from '../engine/engine.ts';
 import { compile } from '../engine/index.ts';
 import { SigmaQuantError } from '../errors.ts';
 import type { Graph, Layer, ValueType } from '../graph/graph.ts';
 import { importGraph, layers, toChannelsLast, unsupportedNodes } from '../graph/index.ts';
 import { encodeModel, type ModelProto, type ReadExternal, readModel } from '../onnx/index.ts';
-import { Onnxruntime, onnxruntimeNetwork, valueTypes } from '../onnxruntime/index.ts';
-import { externalReader } from './external-data.ts';
-import { modelName, readBytes } from './files.ts';
+import type { Host, ModelFile } from './host.ts';
 import type { CommonOptions, RunOptions } from './options.ts';
 import type { ExecutorResult } from './result.ts';
-import { toolVersion } from './version.ts';
 
 /** A model as every command needs it. */
 export interface OpenedModel {
@@ -26,16 +23,26 @@ export interface OpenedModel {
 }
 
 export function sha256(bytes: Uint8Array | string): string {
-  return createHash('sha256').update(bytes).digest('hex');
+  const hash = contentHash();
+  hash.update(bytes);
+  return hash.hex();
 }
 
 /** Reads and imports a model. Throws INVALID_ARGUMENT, MALFORMED_MODEL, UNSUPPORTED_MODEL. */
-export async function openModel(options: Pick<CommonOptions, 'model' | 'inputShapes'>): Promise<OpenedModel> {
-  return imported(await sourceOf(options.model), options.inputShapes);
+export async function openModel(
+  options: Pick<CommonOptions, 'model' | 'inputShapes'>,
+  host: Pick<Host, 'readModel'>,
+): Promise<OpenedModel> {
+  return imported(await readSource(options.model, host), options.inputShapes);
+}
+
+/** What reports call a model: its file name without folder and `.onnx`. */
+export function titleOf(file: string): string {
+  return file.slice(file.lastIndexOf('/') + 1).replace(/\.onnx$/i, '') || 'model';
 }
 
 /** A model file, read: with the tensors that lay in files beside it. */
-interface Source {
+export interface ReadSource {
   name: string;
   sha256: string;
   fileBytes: number;
@@ -44,26 +51,27 @@ interface Source {
   bytes: Uint8Array;
 }
 
-async function sourceOf(model: CommonOptions['model']): Promise<Source> {
-  const [name, bytes] =
-    typeof model === 'string'
-      ? [modelName(model), await readBytes(model, 'model')]
-      : [modelName(model.name), model.bytes];
-  const hash = createHash('sha256').update(bytes);
+export async function readSource(
+  model: CommonOptions['model'],
+  host: Pick<Host, 'readModel'>,
+): Promise<ReadSource> {
+  const file: ModelFile = typeof model === 'string' ? await host.readModel(model) : model;
+  const { bytes } = file;
+  const hash = contentHash();
+  hash.update(bytes);
   let fileBytes = bytes.length;
-  const read = typeof model === 'string' ? externalReader(model) : undefined;
   const external: ReadExternal | undefined =
-    read &&
+    file.external &&
     ((range, what) => {
-      const data = read(range, what);
+      const data = file.external!(range, what);
       hash.update(data);
       fileBytes += data.length;
       return data;
     });
   const proto = readModel(bytes, { external });
   return {
-    name,
-    sha256: hash.digest('hex'),
+    name: titleOf(file.name),
+    sha256: hash.hex(),
     fileBytes,
     proto,
     get bytes() {
@@ -72,8 +80,8 @@ async function sourceOf(model: CommonOptions['model']): Promise<Source> {
   };
 }
 
-function imported(
-  { name, sha256, fileBytes, proto }: Source,
+export function imported(
+  { name, sha256, fileBytes, proto }: ReadSource,
   inputShapes: CommonOptions['inputShapes'],
   types?: ReadonlyMap<string, ValueType>,
 ): OpenedModel {
@@ -136,31 +144,15 @@ export interface Executable {
  * Opens a model to be run. Throws as openModel, and UNSUPPORTED_OPERATOR for operators that the executor lacks,
  * BACKEND_UNAVAILABLE where onnxruntime-node is absent, too old or dies.
  */
-export async function openExecutable(options: CommonOptions & RunOptions): Promise<Executable> {
-  if (options.executor === 'onnxruntime') return openOnOnnxruntime(options);
-  const model = await openModel(options);
-  const executor = { name: 'engine', version: toolVersion() } as const;
+export async function openExecutable(
+  options: CommonOptions & RunOptions,
+  host: Pick<Host, 'readModel' | 'openOnOnnxruntime' | 'version'>,
+): Promise<Executable> {
+  if (options.executor === 'onnxruntime') return host.openOnOnnxruntime(options);
+  const model = await openModel(options, host);
+  const executor = { name: 'engine', version: host.version } as const;
   const graph = executable(model, OTHER_EXECUTOR);
   return { model, graph, compile, cacheBytes: Number.POSITIVE_INFINITY, executor, dispose: () => {} };
-}
-
-async function openOnOnnxruntime({ model, inputShapes }: CommonOptions): Promise<Executable> {
-  const source = await sourceOf(model);
-  const untyped = imported(source, inputShapes);
-  const runtime = await Onnxruntime.start();
-  try {
-    const opened = imported(source, inputShapes, valueTypes(runtime, source.bytes, untyped.graph));
-    return {
-      model: opened,
-      ...onnxruntimeNetwork(runtime, opened.graph),
-      cacheBytes: 0, // to fetch an activation from there costs more than to compute it again
-      executor: { name: 'onnxruntime', version: runtime.version },
-      dispose: () => runtime.dispose(),
-    };
-  } catch (error) {
-    runtime.dispose();
-    throw error;
-  }
 }
 
 /** Throws UNSUPPORTED_MODEL where nothing could be quantized. */

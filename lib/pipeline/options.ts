@@ -1,6 +1,7 @@
 import type { RangeMethod, WorkOptions } from '../analysis/analysis.ts';
 import type { Dataset, Preprocessing } from '../data/dataset.ts';
 import { refuse } from '../errors.ts';
+import { checkOpset } from '../export/formats.ts';
 import type { Device } from '../hardware/index.ts';
 import type { BackendName, Isa } from '../kernels/kernels.ts';
 import type { MetricFunction } from './metric.ts';
@@ -14,6 +15,17 @@ export type ModelSource = string | { name: string; bytes: Uint8Array };
 /** Who evaluates networks: our engine, or the user's onnxruntime-node for operators that it lacks. */
 export type ExecutorName = 'engine' | 'onnxruntime';
 export const EXECUTORS: readonly ExecutorName[] = ['engine', 'onnxruntime'];
+
+/**
+ * How accuracy is got back, in rising cost: rounding to the nearest; second-order rounding; then learning on top of it,
+ * block by block without labels, or the whole network.
+ */
+export type RecoveryName = 'none' | 'gptq' | 'reconstruct' | 'finetune';
+export const RECOVERIES: readonly RecoveryName[] = ['none', 'gptq', 'reconstruct', 'finetune'];
+
+/** What may be done to images before they are learned from. */
+export type AugmentName = 'flip' | 'shift';
+export const AUGMENTS: readonly AugmentName[] = ['flip', 'shift'];
 
 /** What every command takes. */
 export interface CommonOptions extends WorkOptions {
@@ -57,6 +69,7 @@ export interface SearchOptions extends CommonOptions {
   seed?: number;
 }
 
+/** A network, its data, what is asked for, and where the result goes. */
 export interface QuantizeOptions extends SearchOptions, RunOptions {
   calibration: DataSource;
   /** Labelled samples that the search may look at. */
@@ -72,7 +85,22 @@ export interface QuantizeOptions extends SearchOptions, RunOptions {
   minSqnr?: number;
   /** Replaces top-1: a function, or the path of a module that exports one as default or as `metric`. */
   metric?: string | MetricFunction;
+  /** A RecoveryName; default gptq. */
   recovery?: string;
+  /** What `reconstruct` and `finetune` learn from; default the calibration data. Labels are optional. */
+  training?: DataSource;
+  /** Samples of it at most; default 1,024 for `reconstruct`, all for `finetune`. */
+  trainingSamples?: number;
+  /** Of `finetune`, once at the end; parts are served; default 2. */
+  epochs?: number;
+  /** Of `finetune`, for every plan that the search evaluates; default 0. */
+  epochsPerStep?: number;
+  /** Highest rate of `finetune`, in steps of weights per step of learning; default 0.005. */
+  learningRate?: number;
+  /** Share of the labels in the loss of `finetune`, 0 to 1, the float network's answers the rest; default 0. */
+  labelShare?: number;
+  /** Default: mirrored and moved where samples are images in colour. */
+  augment?: readonly AugmentName[];
   /** How activation ranges are chosen; default mse. */
   ranges?: RangeMethod;
   /** Calibration samples at most; default 512. */
@@ -88,7 +116,7 @@ export interface QuantizeOptions extends SearchOptions, RunOptions {
   cache?: string;
   /** Told in one sentence what the run goes on without: a cache on a full disk. Default: a warning of Node's. */
   onWarning?: (sentence: string) => void;
-  /** Opset of the exported file, 13 or 21 (default). */
+  /** Opset of the exported file, 13 to 26; default 21. */
   opset?: number;
   /** Folder to write; nothing is written without it. */
   out?: string;
@@ -122,6 +150,14 @@ export const DEFAULTS = {
   /** How far phase 1 of `sigma` may miss a target: a fifth of a ceiling, two points of the floor. */
   buffer: { cost: 0.2, drop: 2 },
 } as const;
+
+const MOST_EPOCHS = 1000;
+
+/** Throws INVALID_ARGUMENT for a recovery that is not there. */
+export function recoveryOf(name: string | undefined): RecoveryName {
+  const recovery = RECOVERIES.find((known) => known === (name ?? DEFAULTS.recovery));
+  return recovery ?? refuse(`one of ${RECOVERIES.join(', ')}`, 'recovery', name);
+}
 
 function width(value: number, name: string): number {
   if (!(Number.isInteger(value) && value >= WIDTHS.low && value <= WIDTHS.high))
@@ -159,9 +195,12 @@ export function checkOptions(options: Partial<QuantizeOptions>): void {
     seed,
     opset,
     executor,
+    recovery,
   } = options;
   if (executor !== undefined && !EXECUTORS.includes(executor))
     refuse(`one of ${EXECUTORS.join(', ')}`, 'executor', executor);
+  recoveryOf(recovery);
+  checkLearning(options);
   offeredActivations(activationBits);
   for (const [layer, bits] of Object.entries(options.pins ?? {})) width(bits, `the width of layer ${layer}`);
   for (const [layer, bits] of Object.entries(options.bans ?? {}))
@@ -181,5 +220,21 @@ export function checkOptions(options: Partial<QuantizeOptions>): void {
   const floors = [maxDrop, minAccuracy, minSqnr].filter((value) => value !== undefined);
   if (floors.length > 1)
     refuse('one floor', 'max-drop, min-accuracy and min-sqnr', `${floors.length} of them`);
-  if (opset !== undefined && opset !== 13 && opset !== 21) refuse('13 or 21', 'opset', opset);
+  if (opset !== undefined) checkOpset(opset);
+}
+
+/** Numbers of learning. */
+function checkLearning(options: Partial<QuantizeOptions>): void {
+  const { trainingSamples, epochs, epochsPerStep, learningRate, labelShare, augment = [] } = options;
+  if (trainingSamples !== undefined && !(Number.isInteger(trainingSamples) && trainingSamples >= 1))
+    refuse('a whole number above 0', 'training-samples', trainingSamples);
+  for (const [name, value] of Object.entries({ epochs, 'epochs-per-step': epochsPerStep }))
+    if (value !== undefined && !(value >= 0 && value <= MOST_EPOCHS))
+      refuse(`0 to ${MOST_EPOCHS}`, name, value);
+  if (learningRate !== undefined && !(learningRate > 0 && learningRate <= 1))
+    refuse('a number above 0, at most 1', 'learning-rate', learningRate);
+  if (labelShare !== undefined && !(labelShare >= 0 && labelShare <= 1))
+    refuse('0 to 1', 'label-share', labelShare);
+  for (const name of augment)
+    if (!AUGMENTS.includes(name)) refuse(`some of ${AUGMENTS.join(', ')}`, 'augment', name);
 }

@@ -7,10 +7,12 @@ import type { BackendName, Isa } from '../kernels/kernels.ts';
 import { createRecovery } from '../recovery/index.ts';
 import { choicesOf } from './choices.ts';
 import { openModel, requireLayers } from './model.ts';
+import { nodeHost } from './node-host.ts';
 import { checkOptions, DEFAULTS, type SearchOptions } from './options.ts';
 import { costsOn, deviceOf, digitsFrom, floatBytesOf, planStrategyOf, problemLayers } from './resources.ts';
 import type { LayerResult } from './result.ts';
 
+/** A network and what is asked of it; no data. */
 export interface PlanOptions extends SearchOptions {}
 
 /** The document of `plan --json`. */
@@ -36,12 +38,12 @@ export async function plan(options: PlanOptions): Promise<PlanResult> {
   checkOptions(options);
   options.signal?.throwIfAborted();
   const strategy = planStrategyOf(options.strategy);
-  const model = await openModel(options);
+  const model = await openModel(options, nodeHost);
   requireLayers(model.name, model.layers);
   const layers = layersOf(model.graph);
   const choices = choicesOf(model.graph, layers, options);
-  const device = await deviceOf(options.device);
-  await costsOn(device, model.graph, layers, [], () => null).ceilings(options.targets);
+  const device = await deviceOf(options.device, nodeHost);
+  await costsOn(device, model.graph, layers, [], () => null, nodeHost).ceilings(options.targets);
   const kernels = await createKernels({
     backend: options.backend,
     isa: options.isa,
@@ -55,7 +57,7 @@ export async function plan(options: PlanOptions): Promise<PlanResult> {
     });
     const recovery = createRecovery('none', { layers, calibration: null, inputScales: null, kernels });
     const digits = device.array ? await digitsFrom(recovery, choices, options.signal) : () => null;
-    const costs = costsOn(device, model.graph, layers, [], digits);
+    const costs = costsOn(device, model.graph, layers, [], digits, nodeHost);
     const allocation = await strategies[strategy]({
       ...(options.signal ? { signal: options.signal } : {}),
       ...(options.onProgress ? { onProgress: options.onProgress } : {}),

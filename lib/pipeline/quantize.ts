@@ -1,11 +1,9 @@
-import type { Answer } from './answers.ts';
-import { makeArtefacts, OUTPUT_NAMES, outputFiles, writeArtefacts } from './artefacts.ts';
+import { quantizeOn } from './conclusion.ts';
 import { refuseExisting } from './files.ts';
+import { nodeHost } from './node-host.ts';
 import { checkOptions, type QuantizeOptions } from './options.ts';
-import { floatBytesOf } from './resources.ts';
-import type { Artefacts, QuantizeResult } from './result.ts';
-import { classesOf } from './scoring.ts';
-import { type Study, withStudy } from './study.ts';
+import { OUTPUT_NAMES, outputFiles, writeArtefacts } from './output-files.ts';
+import type { QuantizeResult } from './result.ts';
 
 /**
  * Chooses a width for every layer and makes the quantized network.
@@ -20,77 +18,9 @@ export async function quantize(options: QuantizeOptions): Promise<QuantizeResult
   options.signal?.throwIfAborted();
   const { out, force = false } = options;
   if (out !== undefined) await refuseExisting(out, force, OUTPUT_NAMES);
-  return withStudy(options, async (study) => finish(study, await study.ask(options), options));
-}
-
-/** Judges an answer, which nothing changes any more, and makes and writes what comes of it. */
-export async function finish(
-  study: Study,
-  answer: Answer,
-  options: QuantizeOptions,
-): Promise<QuantizeResult> {
-  const { out, force = false, signal } = options;
-  const uniform = await study.uniform(options);
-  await study.candidate.become(answer.allocation.widths, signal);
-  const artefacts = await makeArtefacts({
-    ...study,
-    ...answer,
-    uniform,
-    options: { ...options, strategy: answer.strategy },
-    accuracy: await study.judge(),
-    floatBytes: floatBytesOf([...study.layers, ...study.floatLayers]),
-    calibrationSamples: study.ranges.samples,
-    unreadable: study.cache.unreadable,
-    quantization: study.candidate.quantization,
-    floatNodes: study.candidate.executor.floatNodes,
-    classes: classesOf(study.graph.outputs),
-  });
-  if (out !== undefined) await writeArtefacts(out, artefacts, force, signal);
-  return summarize(study, artefacts, out);
-}
-
-function summarize(
-  { kernels, executor, seconds, cache }: Study,
-  artefacts: Artefacts,
-  out: string | undefined,
-): QuantizeResult {
-  const { allocation } = artefacts;
-  return {
-    model: allocation.model.name,
-    layers: allocation.layers.map(({ name, op, parameters, macs, sigma, weights, activations }) => ({
-      name,
-      op,
-      parameters,
-      macs,
-      sigma,
-      weights,
-      activations,
-    })),
-    averageBits: allocation.cost['averageBits'],
-    floatBytes: allocation.floatBytes,
-    weightBytes: allocation.cost['weightBytes'],
-    fileBytes: artefacts.model.length,
-    sqntBytes: artefacts.sqnt?.length ?? null,
-    accuracy: allocation.accuracy,
-    validation: allocation.validation!,
-    verdict: allocation.verdict,
-    device: allocation.device.name,
-    targets: allocation.targets,
-    cost: allocation.cost,
-    warnings: allocation.warnings,
-    binding: allocation.binding,
-    reachable: allocation.reachable,
-    feasible: allocation.feasible,
-    strategy: allocation.strategy,
-    recovery: allocation.recovery,
-    executor,
-    backend: kernels.backend,
-    isa: kernels.isa,
-    threads: kernels.threads,
-    seconds: seconds(),
-    evaluations: allocation.evaluations,
-    cached: { ...cache.reused },
-    files: out === undefined ? null : outputFiles(out, artefacts.sqnt !== null),
-    artefacts,
-  };
+  const result = await quantizeOn(nodeHost, options);
+  if (out === undefined) return result;
+  const { artefacts } = result;
+  await writeArtefacts(out, artefacts, force, options.signal);
+  return { ...result, files: outputFiles(out, artefacts.sqnt !== null) };
 }

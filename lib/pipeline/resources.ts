@@ -1,9 +1,10 @@
-import type { AllocatableLayer, Ceiling } from '../allocate/allocate.ts';
+import type { AllocatableLayer, Ceiling, Cost } from '../allocate/allocate.ts';
 import { defaultStrategy, planStrategy, strategies } from '../allocate/index.ts';
 import type { LayerProfile } from '../analysis/analysis.ts';
 import { refuse } from '../errors.ts';
 import type { Graph, Layer } from '../graph/graph.ts';
 import {
+  type CostedNetwork,
   costedNetwork,
   type Device,
   type DeviceCost,
@@ -13,14 +14,20 @@ import {
   digitsOf,
   floatBytes,
   parseTargets,
+  referencesOf,
   type WeightDigits,
 } from '../hardware/index.ts';
 import type { Recovery } from '../recovery/recovery.ts';
 import type { Choices } from './choices.ts';
-import { loadDevice, referenceCosts } from './devices.ts';
+import type { Host } from './host.ts';
 import { DEFAULTS, type SearchOptions } from './options.ts';
 
 /** What allocation knows of costs and strategies, joined with what the options ask for. */
+
+/** Loads devices that are named. */
+type LoadDevice = Pick<Host, 'loadDevice'>;
+/** What targets are compared with by default. */
+const INT8 = 'int8';
 
 /** A network's costs on a device, and what targets are read against. */
 export interface Costs {
@@ -39,6 +46,7 @@ export function costsOn(
   layers: readonly Layer[],
   rest: readonly Layer[],
   digits: DigitSource,
+  host: LoadDevice,
 ): Costs {
   const network = costedNetwork(graph, layers, rest, digits);
   const model = deviceCost(device, network);
@@ -47,15 +55,35 @@ export function costsOn(
     model,
     on: (other) => deviceCost(other, network),
     ceilings: async (targets = []) => {
-      const references = await referenceCosts(targets, device, network);
+      const references = await referenceCosts(targets, device, network, host);
       return parseTargets(targets, deviceTargets(model, network, references));
     },
   };
 }
 
 /** The device that the options name, loaded; bytes and bit operations alone where they name none. */
-export async function deviceOf(device: SearchOptions['device']): Promise<Device> {
-  return typeof device === 'object' ? device : loadDevice(device ?? DEFAULTS.device);
+export async function deviceOf(device: SearchOptions['device'], host: LoadDevice): Promise<Device> {
+  return typeof device === 'object' ? device : host.loadDevice(device ?? DEFAULTS.device);
+}
+
+/**
+ * What relative targets are compared with: costs of all layers at 8 x 8 bits on the baseline of `device` (`int8`; on
+ * itself where it has none) and on each device that a target names.
+ */
+export async function referenceCosts(
+  targets: readonly string[],
+  device: Device,
+  network: CostedNetwork,
+  host: LoadDevice,
+): Promise<Map<string, Cost>> {
+  const widths = new Map(network.layers.map(({ name }) => [name, { weights: 8, activations: 8 }]));
+  const costs = new Map<string, Cost>();
+  for (const name of referencesOf(targets)) {
+    const baseline = device.baseline === null ? device : await host.loadDevice(device.baseline);
+    const other = name === INT8 ? baseline : name === device.name ? device : await host.loadDevice(name);
+    costs.set(name, deviceCost(other, network).cost(widths));
+  }
+  return costs;
 }
 
 /** Digits of all integers that a recovery can make of the layers, made now so that costs need not wait. */
@@ -103,14 +131,6 @@ export function strategyOf(name: string | undefined, fallback = defaultStrategy)
 
 export function planStrategyOf(name: string | undefined): string {
   return strategyOf(name, planStrategy);
-}
-
-const RECOVERIES: readonly Recovery['name'][] = ['none', 'gptq'];
-
-/** Throws INVALID_ARGUMENT for a recovery that is not there. */
-export function recoveryOf(name: string | undefined): Recovery['name'] {
-  const recovery = RECOVERIES.find((known) => known === (name ?? DEFAULTS.recovery));
-  return recovery ?? refuse(`one of ${RECOVERIES.join(', ')}`, 'recovery', name);
 }
 
 /** Facts and choices of each layer in one. */

@@ -3,6 +3,7 @@ import type { AllocationFile } from '../export/allocation.ts';
 import type { BackendName, Isa } from '../kernels/kernels.ts';
 import type { ExecutorName } from './options.ts';
 
+/** A layer and the widths that it was given. */
 export interface LayerResult {
   name: string;
   op: 'Conv' | 'Linear';
@@ -17,6 +18,7 @@ export interface LayerResult {
   activations: number;
 }
 
+/** Float and quantized network on the same samples. */
 export interface AccuracyResult {
   metric: string;
   /** Percent; null for SQNR, where float is the reference itself. */
@@ -30,18 +32,31 @@ export interface AccuracyResult {
   samples: number;
 }
 
+/** What learning did to the network at its final widths. */
+export interface LearnedResult {
+  /** Drops on validation, percentage points. */
+  before: number;
+  after: number;
+  /** False where rounding alone was better on validation, and was taken. */
+  kept: boolean;
+  /** Output errors of reconstructed blocks relative to the output's power. */
+  blocks: readonly { layers: readonly string[]; before: number; after: number }[];
+  notes: readonly string[];
+}
+
 /** Who evaluated the networks. */
 export interface ExecutorResult {
   name: ExecutorName;
   version: string;
 }
 
+/** Where the time went. */
 export interface Seconds {
   total: number;
   calibrate: number;
   profile: number;
   allocate: number;
-  /** Making integers; part of neither profile nor allocate here. */
+  /** Making integers, learning included; part of neither profile nor allocate here. */
   recover: number;
   /** Scoring validation and judged samples. */
   evaluate: number;
@@ -84,6 +99,8 @@ export interface QuantizeSummary {
   /** Judged once, on samples that the search never saw; null without such samples. */
   accuracy: AccuracyResult | null;
   validation: AccuracyResult;
+  /** What learning did; null where nothing was learned. */
+  learned: LearnedResult | null;
   verdict: Verdict;
   /** Whose costs are meant. */
   device: string;

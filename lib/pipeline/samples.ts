@@ -1,7 +1,8 @@
 import type { Dataset, Preprocessing } from '../data/dataset.ts';
-import { half, openDataset } from '../data/index.ts';
+import { half } from '../data/split.ts';
 import { SigmaQuantError } from '../errors.ts';
 import type { Graph, Port } from '../graph/graph.ts';
+import type { Host } from './host.ts';
 import type { DataSource, QuantizeOptions } from './options.ts';
 
 /** A data set, or the part of one that a role may see. */
@@ -43,11 +44,15 @@ export async function openSamples(
   source: DataSource,
   input: Port,
   preprocessing: Preprocessing,
+  host: Pick<Host, 'openDataset'>,
 ): Promise<Dataset> {
   const channels = input.shape[1];
   const dataset =
     typeof source === 'string'
-      ? await openDataset(source, { preprocessing, ...(typeof channels === 'number' ? { channels } : {}) })
+      ? await host.openDataset(source, {
+          preprocessing,
+          ...(typeof channels === 'number' ? { channels } : {}),
+        })
       : source;
   const wanted = input.shape.slice(1);
   const fits =
@@ -70,9 +75,13 @@ export async function openSamples(
  * Only `evaluate`: a seeded half validates, the other half is judged. Both: all of each. Only `validation`: nothing is
  * judged. Neither: agreement with float on the calibration data.
  */
-export async function assignRoles(options: QuantizeOptions, input: Port): Promise<Roles> {
+export async function assignRoles(
+  options: QuantizeOptions,
+  input: Port,
+  host: Pick<Host, 'openDataset'>,
+): Promise<Roles> {
   const { preprocessing = {}, seed = 0 } = options;
-  const open = (source: DataSource) => openSamples(source, input, preprocessing);
+  const open = (source: DataSource) => openSamples(source, input, preprocessing, host);
   const whole = (dataset: Dataset): Samples => ({ dataset, size: dataset.size });
   const calibration = whole(await open(options.calibration));
   const evaluate = options.evaluate === undefined ? null : await open(options.evaluate);

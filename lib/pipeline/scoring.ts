@@ -1,10 +1,10 @@
-import { setImmediate as turn } from 'node:timers/promises';
 import type { WorkOptions } from '../analysis/analysis.ts';
 import { SuffixRuns } from '../analysis/index.ts';
 import type { Batch } from '../data/dataset.ts';
 import type { Evaluator } from '../engine/engine.ts';
 import { SigmaQuantError } from '../errors.ts';
 import type { Port, Tensor } from '../graph/graph.ts';
+import { nextTask } from '../kernels/later.ts';
 import { Compared, createComparison } from './comparison.ts';
 import { type MetricFunction, type MetricOutput, scoresOf } from './metric.ts';
 import type { Samples } from './samples.ts';
@@ -152,7 +152,7 @@ class SampleScorer implements Scorer {
     }
     let done = 0;
     for (const [index, { count }] of this.#references.entries()) {
-      await turn();
+      await nextTask();
       work.signal?.throwIfAborted();
       yield [null, index];
       done += count;
@@ -168,7 +168,7 @@ class SampleScorer implements Scorer {
     let index = 0;
     const options = { size, ...(select ? { select } : {}), ...(signal ? { signal } : {}) };
     for await (const batch of dataset.batches(options)) {
-      await turn();
+      await nextTask();
       signal?.throwIfAborted();
       yield [batch, index++];
       done += batch.count;

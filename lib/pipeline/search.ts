@@ -7,9 +7,10 @@ import type { Layer } from '../graph/graph.ts';
 import type { Quantization, QuantizedLayer } from '../quant/quantizer.ts';
 import type { Recovery } from '../recovery/recovery.ts';
 import { paired } from './interval.ts';
+import type { Learning } from './learning.ts';
 import type { QuantizeOptions } from './options.ts';
 import { type Quantizers, widthsKey } from './quantization.ts';
-import type { AccuracyResult } from './result.ts';
+import type { AccuracyResult, LearnedResult } from './result.ts';
 import type { Score, Scorer } from './scoring.ts';
 
 /** The accuracy floor as allocation sees it: a drop on validation that may not be passed. */
@@ -67,6 +68,8 @@ export function accuracyOf(scorer: Scorer, score: Score): AccuracyResult {
 export interface Candidate {
   /** Makes the network have these widths. */
   become(widths: Widths, signal?: AbortSignal): Promise<void>;
+  /** Makes the network have these widths with all that learning can do for them, if that serves validation. */
+  finish(widths: Widths, work: WorkOptions): Promise<Finished>;
   /** Score on validation; the same widths are never run twice. */
   score(widths: Widths, work: WorkOptions): Promise<Score>;
   /** As it is now. */
@@ -74,11 +77,19 @@ export interface Candidate {
   readonly executor: Evaluator;
 }
 
+/** A network at its final widths. */
+export interface Finished {
+  score: Score;
+  /** What learning did; null where nothing was learned. */
+  learned: LearnedResult | null;
+}
+
 export interface CandidateSource {
   layers: readonly Layer[];
   quantizers: Quantizers;
   recovery: Recovery;
   scorer: Scorer;
+  learning: Learning;
   /** Widths to begin with. */
   first: Widths;
   compile: (quantization: Quantization) => Evaluator;
@@ -92,12 +103,15 @@ export async function createCandidate(source: CandidateSource): Promise<Candidat
   const scores = new Map<string, Score>();
   let network = await compiled(source, source.first, source.signal);
 
+  function replace(next: Network): void {
+    network.executor.dispose();
+    network = next;
+  }
+
   async function become(widths: Widths, abort?: AbortSignal): Promise<void> {
-    if (inputsKey(widths) !== network.inputs) {
-      // Scales of inputs are compiled in.
-      const next = await compiled(source, widths, abort);
-      network.executor.dispose();
-      network = next;
+    // Scales of inputs are compiled in, and what learns moves them.
+    if (inputsKey(widths) !== network.inputs || network.learned) {
+      replace(await compiled(source, widths, abort));
       return;
     }
     const { executor, quantization, layers, runs } = network;
@@ -109,6 +123,34 @@ export async function createCandidate(source: CandidateSource): Promise<Candidat
     }
   }
 
+  async function score(widths: Widths, work: WorkOptions): Promise<Score> {
+    const key = widthsKey(widths);
+    const known = scores.get(key);
+    if (known) return known;
+    await become(widths, work.signal);
+    const made = await scorer.score(network.runs, work);
+    scores.set(key, made);
+    return made;
+  }
+
+  async function finish(widths: Widths, work: WorkOptions): Promise<Finished> {
+    const before = await score(widths, work);
+    await become(widths, work.signal);
+    const { last } = source.learning;
+    if (!last) return { score: before, learned: null };
+    const { quantization, blocks, notes } = await last(network.quantization, widthsKey(widths), work);
+    const executor = source.compile(quantization);
+    const after = await scorer.score(executor, work);
+    const drops = [before, after].map((made) => measurementOf(scorer, made).drop);
+    const kept = drops[1] <= drops[0];
+    if (kept) replace(wrapped(source, widths, quantization, executor, true));
+    else executor.dispose();
+    return {
+      score: kept ? after : before,
+      learned: { before: drops[0], after: drops[1], kept, blocks, notes },
+    };
+  }
+
   return {
     get quantization() {
       return network.quantization;
@@ -117,20 +159,15 @@ export async function createCandidate(source: CandidateSource): Promise<Candidat
       return network.executor;
     },
     become,
-    score: async (widths, work) => {
-      const key = widthsKey(widths);
-      const known = scores.get(key);
-      if (known) return known;
-      await become(widths, work.signal);
-      const score = await scorer.score(network.runs, work);
-      scores.set(key, score);
-      return score;
-    },
+    score,
+    finish,
   };
 }
 
 interface Network {
   inputs: string;
+  /** Whether learning made it: then its steps are its own. */
+  learned: boolean;
   layers: Map<string, QuantizedLayer>;
   quantization: Quantization;
   executor: Evaluator;
@@ -138,14 +175,35 @@ interface Network {
 }
 
 async function compiled(source: CandidateSource, widths: Widths, signal?: AbortSignal): Promise<Network> {
-  const { quantizers, recovery, scorer, cacheBytes } = source;
+  const { quantizers, recovery } = source;
   const layers = new Map<string, QuantizedLayer>();
   for (const [name, { weights }] of widths) layers.set(name, await recovery.quantize(name, weights, signal));
-  const quantization = { activations: quantizers.at(widths), layers };
-  const executor = source.compile(quantization);
+  const rounded = { activations: quantizers.at(widths), layers };
+  const { between } = source.learning;
+  const learned = between && (await between(rounded, widthsKey(widths), signal ? { signal } : {}));
+  const quantization = learned?.quantization ?? rounded;
+  return wrapped(source, widths, quantization, source.compile(quantization), learned !== null);
+}
+
+function wrapped(
+  source: CandidateSource,
+  widths: Widths,
+  quantization: Quantization,
+  executor: Evaluator,
+  learned: boolean,
+): Network {
+  const { scorer, cacheBytes } = source;
   const runs = new SuffixRuns(executor, source.layers, { samples: scorer.samples, ceiling: cacheBytes });
+  const layers = new Map(quantization.layers);
   for (const [name, { bits }] of layers) runs.changed(name, bits);
-  return { inputs: inputsKey(widths), layers, quantization, executor, runs };
+  return {
+    inputs: inputsKey(widths),
+    learned,
+    layers,
+    quantization: { ...quantization, layers },
+    executor,
+    runs,
+  };
 }
 
 function inputsKey(widths: Widths): string {

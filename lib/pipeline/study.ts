@@ -2,11 +2,11 @@ import type { Widths } from '../allocate/allocate.ts';
 import type { FrontierOptions, FrontierPoint } from '../allocate/index.ts';
 import type { Calibration, LayerProfile, WorkOptions } from '../analysis/analysis.ts';
 import { calibrate, type ProfileCheckpoint, profile } from '../analysis/index.ts';
+import type { Dataset } from '../data/dataset.ts';
 import type { Evaluator } from '../engine/engine.ts';
 import type { Layer, Port } from '../graph/graph.ts';
 import { layers as layersOf } from '../graph/index.ts';
 import type { Device } from '../hardware/index.ts';
-import { createKernels } from '../kernels/index.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import { createRecovery } from '../recovery/index.ts';
 import type { Recovery } from '../recovery/recovery.ts';
@@ -15,9 +15,11 @@ import { openCache, type StudyCache } from './cache.ts';
 import { type Choices, choicesOf, uniformWidths } from './choices.ts';
 import { type Clock, createClock } from './clock.ts';
 import { equalized } from './equalization.ts';
+import type { Host } from './host.ts';
+import { type Learn, type Learning, learningOf, roundingOf } from './learning.ts';
 import { loadMetric, type MetricFunction } from './metric.ts';
 import { type Executable, openExecutable, requireLayers } from './model.ts';
-import { DEFAULTS, type QuantizeOptions, WIDTHS } from './options.ts';
+import { DEFAULTS, type QuantizeOptions, recoveryOf, WIDTHS } from './options.ts';
 import {
   chooseRanges,
   createQuantizers,
@@ -26,9 +28,9 @@ import {
   quantizable,
   type Ranges,
 } from './quantization.ts';
-import { type Costs, costsOn, deviceOf, digitsFrom, recoveryOf, strategyOf } from './resources.ts';
+import { type Costs, costsOn, deviceOf, digitsFrom, strategyOf } from './resources.ts';
 import type { AccuracyResult, Seconds } from './result.ts';
-import { assignRoles, type Roles, type Samples, sampleInput } from './samples.ts';
+import { assignRoles, openSamples, type Roles, type Samples, sampleInput } from './samples.ts';
 import { batchSize, createScorer, type Scorer } from './scoring.ts';
 import { accuracyOf, type Candidate, createCandidate, floorOf } from './search.ts';
 
@@ -37,6 +39,7 @@ type Stage = (typeof STAGES)[number];
 
 /** Everything that is decided or opened before the long work. */
 export interface Job extends Executable {
+  host: Host;
   options: QuantizeOptions;
   work: WorkOptions;
   clock: Clock<Stage>;
@@ -49,6 +52,8 @@ export interface Job extends Executable {
   choices: Choices;
   device: Device;
   roles: Roles;
+  /** What is learned from. */
+  training: Dataset;
   metric: MetricFunction | null;
   batch: number;
 }
@@ -70,7 +75,7 @@ export interface Study extends Job {
   /** Float and quantized network side by side on samples that nothing has looked at yet; null without such samples. */
   judge(): Promise<AccuracyResult | null>;
   /** Makes the network have these widths, and scores it on validation samples. */
-  validate(widths: Widths): Promise<AccuracyResult>;
+  validate(widths: Widths): Promise<Pick<Answer, 'validation' | 'learned'>>;
   /** What scores are. */
   metricName: string;
   seconds(): Seconds;
@@ -80,13 +85,17 @@ export interface Study extends Job {
  * Opens and measures a network, lends it to `use`, and frees everything. The ask of the options is checked before the
  * long work. Rejects as `quantize` does.
  */
-export async function withStudy<T>(options: QuantizeOptions, use: (study: Study) => Promise<T>): Promise<T> {
+export async function withStudy<T>(
+  host: Host,
+  options: QuantizeOptions,
+  use: (study: Study) => Promise<T>,
+): Promise<T> {
   const clock = createClock<Stage>(STAGES);
   strategyOf(options.strategy);
-  const opened = await openExecutable(options);
+  const opened = await openExecutable(options, host);
   let job: Job | undefined;
   try {
-    job = await prepare(options, opened, clock);
+    job = await prepare(host, options, opened, clock);
     return await use(await study(job));
   } finally {
     job?.kernels.dispose();
@@ -94,7 +103,12 @@ export async function withStudy<T>(options: QuantizeOptions, use: (study: Study)
   }
 }
 
-async function prepare(options: QuantizeOptions, opened: Executable, clock: Clock<Stage>): Promise<Job> {
+async function prepare(
+  host: Host,
+  options: QuantizeOptions,
+  opened: Executable,
+  clock: Clock<Stage>,
+): Promise<Job> {
   const { model, graph } = opened;
   requireLayers(model.name, model.layers);
   const input = sampleInput(model.graph);
@@ -102,13 +116,17 @@ async function prepare(options: QuantizeOptions, opened: Executable, clock: Cloc
   const offered = quantizable(graph, allLayers);
   requireLayers(model.name, offered);
   const choices = choicesOf(graph, offered, options);
-  const device = await deviceOf(options.device);
+  const device = await deviceOf(options.device, host);
   const rest = allLayers.filter((layer) => !offered.includes(layer));
-  await costsOn(device, graph, offered, rest, () => null).ceilings(options.targets);
-  const metric = options.metric === undefined ? null : await loadMetric(options.metric);
-  const roles = await assignRoles(options, input);
+  await costsOn(device, graph, offered, rest, () => null, host).ceilings(options.targets);
+  const metric = options.metric === undefined ? null : await loadMetric(options.metric, host);
+  const roles = await assignRoles(options, input, host);
+  const training =
+    options.training === undefined
+      ? roles.calibration.dataset
+      : await openSamples(options.training, input, options.preprocessing ?? {}, host);
   const { backend, isa, threads, signal, onProgress } = options;
-  const kernels = await createKernels({ backend, isa, threads });
+  const kernels = await host.createKernels({ backend, isa, threads });
   const macs = model.layers.reduce((sum, layer) => sum + layer.macs, 0);
   const work = { ...(signal ? { signal } : {}), ...(onProgress ? { onProgress } : {}) };
   const batch = batchSize(macs, input);
@@ -119,8 +137,8 @@ async function prepare(options: QuantizeOptions, opened: Executable, clock: Cloc
     const isOffered = ({ name }: Layer) => choices.layers.some((layer) => layer.name === name);
     const layers = layersOf(ready.graph).filter(isOffered);
     const floatLayers = layersOf(ready.graph).filter((layer) => !isOffered(layer));
-    const opening = { options, work, clock, kernels, input, batch };
-    return { ...ready, ...opening, layers, floatLayers, device, choices, roles, metric };
+    const opening = { host, options, work, clock, kernels, input, batch };
+    return { ...ready, ...opening, layers, floatLayers, device, choices, roles, training, metric };
   } catch (error) {
     kernels.dispose();
     throw error;
@@ -150,14 +168,15 @@ async function study(job: Job): Promise<Study> {
     quantizers,
     recovery,
     scorer,
+    learning: timed(job, await learningFor(job, cache)),
     first: uniformWidths(choices, WIDTHS.high),
     compile: (quantization) => compile(graph, kernels, { quantization }),
     cacheBytes: Math.min(options.cacheBytes ?? DEFAULTS.cacheBytes, job.cacheBytes),
     ...(signal ? { signal } : {}),
   });
-  const candidate = await cache.candidate(uncached, scorer.metric);
+  const candidate = await cache.candidate(uncached, scorer.metric, job.training);
   const digits = job.device.array ? await digitsFrom(recovery, choices, signal) : () => null;
-  const costs = costsOn(job.device, graph, layers, floatLayers, digits);
+  const costs = costsOn(job.device, graph, layers, floatLayers, digits, job.host);
   const measured = { job, profiles, scorer, candidate, costs };
   const judging = once(async () => job.roles.judged && scorerFor(job, float, job.roles.judged));
   return {
@@ -185,7 +204,7 @@ function calibrateJob(job: Job): Promise<Calibration> {
     compile,
     samples: options.samples ?? DEFAULTS.samples,
     batch,
-    gram: recoveryOf(options.recovery) !== 'none',
+    gram: roundingOf(recoveryOf(options.recovery)) !== 'none',
     patches: DEFAULTS.patches,
   });
 }
@@ -202,13 +221,27 @@ function scorerFor(job: Job, float: Evaluator, samples: Samples): Promise<Scorer
   });
 }
 
+/** What the options want learned, from the calibration data where they name no other. */
+async function learningFor(job: Job, cache: StudyCache): Promise<Learning> {
+  const { options, graph, kernels, training } = job;
+  const entries = await cache.learning(training);
+  return learningOf(recoveryOf(options.recovery), { options, graph, kernels, training, entries });
+}
+
+/** Learning counts as recovery. */
+function timed({ clock }: Job, { between, last }: Learning): Learning {
+  const charged = (learn: Learn | null): Learn | null =>
+    learn && ((start, key, work) => clock.time('recover', () => learn(start, key, work)));
+  return { between: charged(between), last: charged(last) };
+}
+
 /** A recovery that calibrates for the first integers that nobody has kept. */
 function recoveryWhenNeeded(
   { layers, kernels, choices, options, clock }: Job,
   calibration: () => Promise<Calibration>,
   quantizers: Quantizers,
 ): Recovery {
-  const name = recoveryOf(options.recovery);
+  const name = roundingOf(recoveryOf(options.recovery));
   let made = 0;
   // The smallest scales: a weight's scale is bounded by the finest grid that its bias may have to stand on.
   const inputScales = new Map(

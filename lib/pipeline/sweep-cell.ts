@@ -3,10 +3,11 @@ import { join } from 'node:path';
 import type { WorkOptions } from '../analysis/analysis.ts';
 import type { ErrorCode } from '../errors.ts';
 import { finiteCost } from './artefacts.ts';
-import { digestOf } from './cache-folder.ts';
+import { digestOf } from './cache-entries.ts';
 import { loadDevice } from './devices.ts';
 import { writeNewFile } from './files.ts';
 import { openModel, sha256 } from './model.ts';
+import { nodeHost } from './node-host.ts';
 import { floatBytesOf } from './resources.ts';
 import { openSamples, sampleInput } from './samples.ts';
 import { type Study, withStudy } from './study.ts';
@@ -118,11 +119,11 @@ interface OpenStudy {
 }
 
 /** `withStudy` turned inside out: lent until it is given back. */
-async function openStudy(key: string, options: Parameters<typeof withStudy>[0]): Promise<OpenStudy> {
+async function openStudy(key: string, options: Parameters<typeof withStudy>[1]): Promise<OpenStudy> {
   let giveBack = () => {};
   const lent = new Promise<void>((resolve) => (giveBack = resolve));
   return new Promise((resolve, reject) => {
-    const ended = withStudy(options, async (study) => {
+    const ended = withStudy(nodeHost, options, async (study) => {
       const close = async () => {
         giveBack();
         await ended;
@@ -135,11 +136,11 @@ async function openStudy(key: string, options: Parameters<typeof withStudy>[0]):
 }
 
 async function contentOf({ model, ...options }: CellOptions): Promise<unknown> {
-  const opened = await openModel({ model, inputShapes: options.inputShapes });
+  const opened = await openModel({ model, inputShapes: options.inputShapes }, nodeHost);
   const input = sampleInput(opened.graph);
   const data: (string | null)[] = [];
   for (const source of [options.calibration, options.validation, options.evaluate]) {
-    const samples = source && (await openSamples(source, input, options.preprocessing ?? {}));
+    const samples = source && (await openSamples(source, input, options.preprocessing ?? {}, nodeHost));
     data.push(samples ? await samples.fingerprint() : null);
   }
   const metric = typeof options.metric === 'string' ? sha256(await readFile(options.metric)) : null;

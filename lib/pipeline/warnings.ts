@@ -1,7 +1,7 @@
 import type { Allocation } from '../allocate/allocate.ts';
 import type { AllocationFile } from '../export/allocation.ts';
 import type { Costs } from './resources.ts';
-import type { AccuracyResult } from './result.ts';
+import type { AccuracyResult, LearnedResult } from './result.ts';
 import type { Roles, Samples } from './samples.ts';
 import type { Floor } from './search.ts';
 
@@ -20,6 +20,7 @@ export interface Judgement {
   costs: Costs;
   validation: AccuracyResult;
   accuracy: AccuracyResult | null;
+  learned: LearnedResult | null;
   /** Null where outputs are not classes. */
   classes: number | null;
 }
@@ -32,6 +33,7 @@ export function warningsOf(judgement: Judgement): string[] {
     ...sharedSamples(judgement),
     ...unreadable(judgement),
     ...roundedUp(judgement),
+    ...(judgement.learned?.notes ?? []),
   ];
 }
 

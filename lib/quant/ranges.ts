@@ -4,6 +4,7 @@ import { bitWidth } from './bitwidth.ts';
 import type { Quantizer } from './quantizer.ts';
 import { entropyRange, mseRange, percentileRange } from './range-search.ts';
 
+/** How a range of activations is chosen: the extremes, a share of the values, least squared error, least divergence. */
 export type RangeMethod = 'minmax' | 'percentile' | 'mse' | 'entropy';
 
 /** What calibration knows of a tensor's values: extremes, and a histogram over [low, high]. */

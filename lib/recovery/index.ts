@@ -12,6 +12,8 @@ import { type RoundingProblem, roundingProblem, roundSecondOrder } from './gptq.
 import { layerHessians } from './hessian.ts';
 import type { Recovery } from './recovery.ts';
 
+export { type FinetuneOptions, type FinetuneResult, finetune } from './finetune.ts';
+export { type BlockReport, type ReconstructOptions, reconstruct } from './reconstruct.ts';
 export type * from './recovery.ts';
 
 /** What a recovery knows of the layer that it rounds. */

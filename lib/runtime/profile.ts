@@ -1,6 +1,7 @@
 import type { StepProfile } from '../engine/index.ts';
 import type { Graph } from '../graph/graph.ts';
 
+/** What a layer takes of a run. */
 export interface LayerProfile {
   /** Name and operator of the node. */
   name: string;

@@ -16,6 +16,7 @@ export interface SessionOptions extends KernelsOptions {
   signal?: AbortSignal;
 }
 
+/** What a run returns, and into which arrays. */
 export interface RunOptions {
   /** Which outputs are wanted; all of them by default. */
   outputs?: readonly string[];
@@ -23,6 +24,7 @@ export interface RunOptions {
   into?: Readonly<Record<string, TensorData>>;
 }
 
+/** The same of a run on another thread. */
 export interface AsyncRunOptions extends RunOptions {
   /** Rejects with its reason at once; work that has begun ends by itself and is dropped. */
   signal?: AbortSignal;
@@ -141,6 +143,7 @@ export class Session {
     this.#kernels.dispose();
   }
 
+  /** As `dispose`, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

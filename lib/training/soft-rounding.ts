@@ -23,7 +23,7 @@ const MARGIN = 0.05;
 const FREE = 0.2;
 const EXPONENTS = [20, 2] as const;
 /** The pull at the end of training relative to the mean size of the loss's slopes while nothing pulled. */
-const PULL = Number(process.env['PULL'] ?? 1);
+const PULL = 1;
 
 /**
  * `start` says which integer each weight begins at, `weights` where between it and its neighbour: half way between the

@@ -19,12 +19,7 @@ const LEAST_STEP = 2 ** -40;
  * Straight through: a weight's gradient passes where it is inside the range; a step's gradient is
  * Σ g * (q - w/s inside, q outside) / sqrt(weights of the channel * highest integer).
  */
-export function learnedSteps(
-  weights: Parameter,
-  scales: Float32Array,
-  bits: number,
-  floors?: Float32Array,
-): LearnedSteps {
+export function learnedSteps(weights: Parameter, scales: Float32Array, bits: number): LearnedSteps {
   const { low, high } = bitWidth(bits);
   const steps = parameter(scales);
   const k = weights.data.length / scales.length;
@@ -33,8 +28,7 @@ export function learnedSteps(
   const level = (i: number, scale: number) =>
     Math.min(Math.max(roundHalfEven(Math.fround(weights.data[i] / scale)), low), high);
   const hold = () => {
-    for (let n = 0; n < steps.data.length; n++)
-      steps.data[n] = Math.max(steps.data[n], floors?.[n] ?? LEAST_STEP);
+    for (let n = 0; n < steps.data.length; n++) steps.data[n] = Math.max(steps.data[n], LEAST_STEP);
   };
   return {
     bits,

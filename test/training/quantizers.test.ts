@@ -65,15 +65,10 @@ describe('training: quantizers', () => {
       );
     });
 
-  it('learned steps are held above their floor', () => {
-    const learned = learnedSteps(
-      parameter(Float32Array.of(1, 2)),
-      Float32Array.of(-1, 0.5),
-      4,
-      Float32Array.of(0.25, 1),
-    );
-    assert.deepEqual([...learned.integers()], [4, 2]);
-    assert.deepEqual([...learned.scales.data], [0.25, 1]);
+  it('learned steps that became too small, or negative, are held', () => {
+    const learned = learnedSteps(parameter(Float32Array.of(1, 2)), Float32Array.of(-1, 0.5), 4);
+    assert.deepEqual([...learned.integers()], [7, 4]);
+    assert.deepEqual([...learned.scales.data], [2 ** -40, 0.5]);
   });
 
   it('learned steps of activations: gradients of the straight-through surrogate through a tape', async () => {

@@ -1,0 +1,2 @@
+export { type CSourceOptions, cSource } from './source.ts';
+export type { Packing } from './weights.ts';
