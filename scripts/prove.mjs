@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 /** .ci/run counts this exit code as neither passed nor failed. */
 const SKIPPED = 77;
 const JOBS = '2';
-const FAMILIES = ['integer', 'float', 'quantize', 'statistics', 'elementwise', 'hessian'];
+const FAMILIES = ['integer', 'float', 'gradients', 'quantize', 'statistics', 'elementwise', 'hessian'];
 /** Cases in the repository, found by libFuzzer and minimised; new ones go to the build first. */
 const CORPUS = 'test/fuzz/corpus';
 /** Bytes of a case: more than any reads before the generator that they seed takes over. */
