@@ -60,7 +60,7 @@ function scoresBy(search: Search, loss: Loss): Scores | null {
 
 async function measure(study: Study, widths: Widths) {
   const { divergence } = await study.candidate.score(widths, {});
-  return { divergence, drop: (await study.validate(widths)).validation.drop! };
+  return { divergence, drop: (await study.validate(widths, null)).validation.drop! };
 }
 
 async function rowsOf(pair: Pair, study: Study): Promise<Row[]> {

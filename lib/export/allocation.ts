@@ -129,7 +129,9 @@ export const allocationSchema = z
       .object({
         before: z.number().describe('Drop on validation by rounding alone, percentage points.'),
         after: z.number().describe('The same after learning.'),
-        kept: z.boolean().describe('False where rounding alone was better on validation, and was taken.'),
+        kept: z
+          .boolean()
+          .describe('False where rounding alone was nearer to float on validation, and was taken.'),
         blocks: z.array(
           z.object({
             layers: z.array(z.string()),

@@ -90,14 +90,14 @@ export async function answer(measured: Measured, ask: Ask): Promise<Answer> {
       });
     });
   const learn = async ({ widths }: Allocation) => {
-    const finished = await finish(measured, widths);
+    const finished = await finish(measured, widths, problem.maxDrop);
     return { finished, drop: measurementOf(scorer, finished.score, ask.minSqnr).drop };
   };
   // Within ceilings that are asked for there is nothing to be had from a lower floor.
   const least =
     learns(job) && problem.ceilings.length === 0 ? ({ cost }: Allocation) => cost[problem.goal] : null;
   const best = await reallocate(problem.maxDrop, least, search, learn);
-  await finish(measured, best.answer.allocation.widths);
+  await finish(measured, best.answer.allocation.widths, problem.maxDrop);
   const { finished, drop } = best;
   const measurement = measurementOf(scorer, finished.score, ask.minSqnr);
   const allocation = afterLearning(best.answer.allocation, finished, drop, measurement, problem.maxDrop);
@@ -113,16 +113,17 @@ export async function answer(measured: Measured, ask: Ask): Promise<Answer> {
 }
 
 /** The network at these widths with all that learning can do, where something is learned. */
-function finish({ job, candidate }: Measured, widths: Widths): Promise<Finished> {
-  return job.clock.time('evaluate', () => candidate.finish(widths, job.work));
+function finish({ job, candidate }: Measured, widths: Widths, maxDrop: number | null): Promise<Finished> {
+  return job.clock.time('evaluate', () => candidate.finish(widths, maxDrop, job.work));
 }
 
 /** Makes the network have these widths, and scores it on validation samples. */
 export async function validate(
   measured: Measured,
   widths: Widths,
+  maxDrop: number | null,
 ): Promise<Pick<Answer, 'validation' | 'learned'>> {
-  const { score, learned } = await finish(measured, widths);
+  const { score, learned } = await finish(measured, widths, maxDrop);
   return { validation: accuracyOf(measured.scorer, score), learned };
 }
 

@@ -19,7 +19,7 @@ export async function conclude(
   options: QuantizeOptions,
 ): Promise<QuantizeResult> {
   const uniform = await study.uniform(options);
-  await study.validate(answer.allocation.widths);
+  await study.validate(answer.allocation.widths, answer.floor?.maxDrop ?? null);
   const artefacts = await makeArtefacts({
     ...study,
     ...answer,

@@ -135,7 +135,7 @@ async function answerAt(
     ceilings,
     floor: pick.kind === 'drop' ? { text: `max-drop=${pick.points}`, maxDrop: pick.points } : null,
     strategy: defaultStrategy,
-    ...(await study.validate(widths)),
+    ...(await study.validate(widths, null)),
   };
 }
 

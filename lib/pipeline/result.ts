@@ -37,7 +37,7 @@ export interface LearnedResult {
   /** Drops on validation, percentage points. */
   before: number;
   after: number;
-  /** False where rounding alone was better on validation, and was taken. */
+  /** False where rounding alone was nearer to float on validation, and was taken. */
   kept: boolean;
   /** Output errors of reconstructed blocks relative to the output's power. */
   blocks: readonly { layers: readonly string[]; before: number; after: number }[];

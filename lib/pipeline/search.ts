@@ -68,8 +68,12 @@ export function accuracyOf(scorer: Scorer, score: Score): AccuracyResult {
 export interface Candidate {
   /** Makes the network have these widths. */
   become(widths: Widths, signal?: AbortSignal): Promise<void>;
-  /** Makes the network have these widths with all that learning can do for them, if that serves validation. */
-  finish(widths: Widths, work: WorkOptions): Promise<Finished>;
+  /**
+   * Makes the network have these widths with all that learning can do for them. Rounding alone is taken where its
+   * outputs are nearer to the float network's on validation (a finer measure than top-1), or where it alone keeps within
+   * `maxDrop`.
+   */
+  finish(widths: Widths, maxDrop: number | null, work: WorkOptions): Promise<Finished>;
   /** Score on validation; the same widths are never run twice. */
   score(widths: Widths, work: WorkOptions): Promise<Score>;
   /** As it is now. */
@@ -133,7 +137,7 @@ export async function createCandidate(source: CandidateSource): Promise<Candidat
     return made;
   }
 
-  async function finish(widths: Widths, work: WorkOptions): Promise<Finished> {
+  async function finish(widths: Widths, maxDrop: number | null, work: WorkOptions): Promise<Finished> {
     const before = await score(widths, work);
     await become(widths, work.signal);
     const { last } = source.learning;
@@ -142,7 +146,8 @@ export async function createCandidate(source: CandidateSource): Promise<Candidat
     const executor = source.compile(quantization);
     const after = await scorer.score(executor, work);
     const drops = [before, after].map((made) => measurementOf(scorer, made).drop);
-    const kept = drops[1] <= drops[0];
+    const onlyRounded = maxDrop !== null && drops[0] <= maxDrop && drops[1] > maxDrop;
+    const kept = after.divergence <= before.divergence && !onlyRounded;
     if (kept) replace(wrapped(source, widths, quantization, executor, true));
     else executor.dispose();
     return {

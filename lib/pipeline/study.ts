@@ -75,7 +75,7 @@ export interface Study extends Job {
   /** Float and quantized network side by side on samples that nothing has looked at yet; null without such samples. */
   judge(): Promise<AccuracyResult | null>;
   /** Makes the network have these widths, and scores it on validation samples. */
-  validate(widths: Widths): Promise<Pick<Answer, 'validation' | 'learned'>>;
+  validate(widths: Widths, maxDrop: number | null): Promise<Pick<Answer, 'validation' | 'learned'>>;
   /** What scores are. */
   metricName: string;
   seconds(): Seconds;
@@ -191,7 +191,7 @@ async function study(job: Job): Promise<Study> {
     front: (ask, frontOptions) => front(measured, ask, frontOptions),
     uniform: (ask) => uniform(measured, ask),
     judge: () => clock.time('evaluate', async () => judge(job, await judging(), candidate)),
-    validate: (widths) => validate(measured, widths),
+    validate: (widths, maxDrop) => validate(measured, widths, maxDrop),
     metricName: scorer.metric,
     seconds: () => clock.seconds(),
   };

@@ -37,30 +37,58 @@ export function concat(tape: TapeBuilder, node: Node): Backward {
   };
 }
 
-/** places[i]: which input element output element i is, or -1: the operator itself says so, of the numbers 1, 2, ... */
-function placesOf(tape: TapeBuilder, node: Node): Int32Array {
+/** Elements that lie together before and after. */
+interface Runs {
+  /** First input element, first output element and length of each. */
+  spans: Int32Array;
+  /** Whether every output element is among them. */
+  whole: boolean;
+}
+
+/** Where each output element comes from: the operator itself says so, of the numbers 1, 2, ..., with zeros for none. */
+function runsOf(tape: TapeBuilder, node: Node): Runs {
   const shape = tape.shape(node.inputs[0]);
   const numbered = Float64Array.from({ length: sizeOf(shape) }, (_, i) => i + 1);
   const inputs = node.inputs.map((name, i) =>
     i === 0 ? { dtype: 'float64' as const, shape, data: numbered } : (tape.graph.constants.get(name) ?? null),
   );
-  const [moved] = evaluateNode(tape.graph, node, inputs);
-  return Int32Array.from(moved.data as Float64Array, (value) => value - 1);
+  const places = evaluateNode(tape.graph, node, inputs)[0].data as Float64Array;
+  const spans: number[] = [];
+  let moved = 0;
+  for (let to = 0; to < places.length; ) {
+    let end = to + 1;
+    if (places[to] > 0) {
+      while (end < places.length && places[end] === places[end - 1] + 1) end++;
+      spans.push(places[to] - 1, to, end - to);
+      moved += end - to;
+    }
+    to = end;
+  }
+  return { spans: Int32Array.from(spans), whole: moved === places.length };
 }
 
 /** Anything that only moves elements and fills the rest with zeros. */
 export function moved(tape: TapeBuilder, node: Node): Backward {
   const [x, y] = [tape.value(node.inputs[0]), tape.output(node)];
-  const places = placesOf(tape, node);
+  const { spans, whole } = runsOf(tape, node);
   tape.emitElements([x, y], () => {
-    for (let i = 0; i < places.length; i++) y.data[i] = places[i] < 0 ? 0 : x.data[places[i]];
+    const [from, to] = [x.data, y.data];
+    if (!whole) to.fill(0);
+    for (let span = 0; span < spans.length; span += 3) {
+      const [first, target, length] = [spans[span], spans[span + 1], spans[span + 2]];
+      for (let i = 0; i < length; i++) to[target + i] = from[first + i];
+    }
   });
   return () => {
     const g = tape.gradient(node.outputs[0]);
     if (!g) return;
     tape.contribute(node.inputs[0], [g], g.length * 8, (out) => {
+      const from = g.data;
       out.fill(0);
-      for (let i = 0; i < places.length; i++) if (places[i] >= 0) out[places[i]] += g.data[i];
+      for (let span = 0; span < spans.length; span += 3) {
+        const [first, target, length] = [spans[span], spans[span + 1], spans[span + 2]];
+        for (let i = 0; i < length; i++) out[first + i] += from[target + i];
+      }
     });
   };
 }
