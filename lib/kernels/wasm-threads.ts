@@ -32,8 +32,8 @@ export type SharedVerb = (typeof VERBS)[number];
  */
 const WORKER = `
 const run = ({ compiled, memory, control, own, thread, threads, verbs, spins, at }) => {
-  const { exports } = new WebAssembly.Instance(compiled, { env: { memory } });
-  exports.useOwn(own);
+  const wasm = new WebAssembly.Instance(compiled, { env: { memory } }).exports;
+  wasm.useOwn(own);
   const words = new Int32Array(memory.buffer, control, at.words);
   const parameters = new Float64Array(memory.buffer, control + 4 * at.words, at.parameters);
   let seen = Atomics.load(words, at.call);
@@ -45,7 +45,7 @@ const run = ({ compiled, memory, control, own, thread, threads, verbs, spins, at
     const verb = verbs[words[at.verb]];
     if (verb === undefined) break;
     try {
-      exports[verb](...parameters.subarray(0, words[at.count]), thread, threads);
+      wasm[verb](...parameters.subarray(0, words[at.count]), thread, threads);
     } catch {
       Atomics.store(words, at.failed, 1);
     }

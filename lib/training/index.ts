@@ -12,6 +12,6 @@ export { adam, clipGradients, cosine, type Optimizer, sgd, type Trained } from '
 export { gradientRule, hasGradient } from './rules/index.ts';
 export { type Augmentation, NO_AUGMENTATION, type TrainingSet } from './samples.ts';
 export { type SoftRounding, softRounding } from './soft-rounding.ts';
-export { type Tape, TapeBuilder, type TapeStep } from './tape.ts';
+export type { Tape, TapeStep } from './tape.ts';
 export * from './training.ts';
 export { type LearnedSteps, learnedSteps } from './weight-quantizers.ts';
