@@ -39,22 +39,26 @@ export interface BlockReport {
 const RATES = [0.02, 0.004];
 /** Weights begin as near to their float values as rounds to the integers that they have. */
 const OFF_MIDDLE = 0.49;
+/** Of the values at the ends of a block. */
+const MOST_BYTES = 2 ** 30;
 /** Samples per run of a block. */
 const SLICE = 32;
 
 /**
  * Block by block, rounding, steps and biases are learned so that the quantized block gives from the quantized network's
  * values what the float block gives from the float network's (BRECQ: Li et al. 2021), output channels weighted by
- * Fisher's information; no labels. A block that came out no better keeps what it had. `data` are the network's inputs.
+ * Fisher's information; no labels. A block that came out no better keeps what it had. `given` are the network's inputs:
+ * as many as leave room for what comes into a block and out of it, in float and quantized.
  */
 export async function reconstruct(
   graph: Graph,
   kernels: Kernels,
   start: Quantization,
-  data: TrainingSet,
+  given: TrainingSet,
   options: ReconstructOptions,
 ): Promise<{ quantization: Quantization; blocks: BlockReport[] }> {
   const blocks = blocksOf(graph);
+  const data = whatFits(given, blocks);
   const importance = await outputImportance(graph, kernels, blocks, data, options);
   const quantization = { activations: new Map(start.activations), layers: new Map(start.layers) };
   const reports: BlockReport[] = [];
@@ -69,6 +73,18 @@ export async function reconstruct(
     options.onProgress?.(i + 1, blocks.length);
   }
   return { quantization, blocks: reports };
+}
+
+/** The first samples, so that the values at the ends of the largest block stay below MOST_BYTES. */
+function whatFits(given: TrainingSet, blocks: readonly Block[]): TrainingSet {
+  const sizeAt = ({ graph }: Block) =>
+    [graph.inputs[0], graph.outputs[0]].reduce(
+      (sum, { shape }) => sum + sizeOf(shape.slice(1).map((side) => (typeof side === 'number' ? side : 1))),
+      0,
+    );
+  const bytes = 2 * 4 * Math.max(...blocks.map(sizeAt));
+  const count = Math.max(1, Math.min(given.count, Math.floor(MOST_BYTES / bytes)));
+  return { ...given, x: given.x.subarray(0, (given.x.length / given.count) * count), count };
 }
 
 /** The part of a quantization that a block has. */
