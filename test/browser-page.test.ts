@@ -148,10 +148,15 @@ describe('the page in a browser', function () {
     const request = `fetch(${JSON.stringify(address)}, { method: 'POST', body: 'x' }).then(() => 'sent', () => 'refused')`;
     const page = await open(browser, plain);
     await give(page, NETWORK, CALIBRATION);
-    await page.click('#start');
-    const worker = page.workers().at(-1) ?? (await page.waitForEvent('worker'));
     assert.equal(await page.evaluate(request), 'refused');
-    assert.equal(await worker.evaluate(request), 'refused');
+    let answer: unknown;
+    for (let tries = 0; answer === undefined && tries < 5; tries++) {
+      const started = page.waitForEvent('worker');
+      await page.click('#start'); // as soon as the page is idle
+      // A job that ends takes its worker with it, and what was asked of it.
+      answer = await (await started).evaluate(request).catch(() => undefined);
+    }
+    assert.equal(answer, 'refused');
     assert.equal(asked, 0);
     await page.context().close();
     other.close();
