@@ -144,6 +144,7 @@ describe('the page in a browser', function () {
       response.writeHead(200, { 'Access-Control-Allow-Origin': '*' }).end('x');
     });
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+    other.unref(); // a failure must not keep the process
     const address = `http://127.0.0.1:${(other.address() as AddressInfo).port}/`;
     const request = `fetch(${JSON.stringify(address)}, { method: 'POST', body: 'x' }).then(() => 'sent', () => 'refused')`;
     const page = await open(browser, plain);
