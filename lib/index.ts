@@ -15,7 +15,13 @@ export { type ErrorCode, SigmaQuantError } from './errors.ts';
 export type { AllocationFile } from './export/allocation.ts';
 export { type DebugOptions, type DebugResult, debug } from './pipeline/debug.ts';
 export { type EvaluateOptions, type EvaluateResult, evaluate } from './pipeline/evaluate.ts';
-export { type ExportOptions, type ExportResult, type ExportSummary, exportModel } from './pipeline/export.ts';
+export {
+  type ExportForecast,
+  type ExportOptions,
+  type ExportResult,
+  type ExportSummary,
+  exportModel,
+} from './pipeline/export.ts';
 export { type InspectedLayer, type InspectOptions, type InspectResult, inspect } from './pipeline/inspect.ts';
 export type { MetricFunction, MetricInput, MetricOutput } from './pipeline/metric.ts';
 export type {

@@ -1,5 +1,8 @@
 import { checked } from './checked.ts';
 import { type Backends, chooseKernels } from './choose.ts';
+
+export type { Backends } from './choose.ts';
+
 import type { Kernels, KernelsOptions } from './kernels.ts';
 import { createReference } from './reference.ts';
 

@@ -11,6 +11,7 @@ import { openModel } from './model.ts';
 import { nodeHost } from './node-host.ts';
 import type { CommonOptions } from './options.ts';
 
+/** What `exportModel` takes. */
 export interface ExportOptions extends Pick<CommonOptions, 'model' | 'inputShapes' | 'signal'> {
   /** Output folder of `quantize`, or the `allocation.json` in it. */
   allocation: string;

@@ -2,6 +2,7 @@ import type { Preprocessing } from '../data/dataset.ts';
 import { refuse } from '../errors.ts';
 import type { CommonOptions, DataSource, ModelSource } from './options.ts';
 
+/** Stochastic gradient descent with Nesterov momentum, or Adam with decoupled weight decay. */
 export type OptimizerName = 'sgd' | 'adam';
 export const OPTIMIZERS: readonly OptimizerName[] = ['sgd', 'adam'];
 
@@ -50,6 +51,7 @@ export interface TrainEpoch {
   seconds: number;
 }
 
+/** A network's score on labelled samples. */
 export interface ValidationScore {
   /** Cross-entropy without smoothing, mean. */
   loss: number;
@@ -58,6 +60,7 @@ export interface ValidationScore {
   samples: number;
 }
 
+/** What `train` takes. */
 export interface TrainOptions extends CommonOptions, Partial<TrainSettings> {
   /** Labelled samples, held in memory as float32. */
   data: DataSource;
@@ -72,6 +75,7 @@ export interface TrainOptions extends CommonOptions, Partial<TrainSettings> {
   checkpoint?: string;
   /** Replaces an earlier output. */
   force?: boolean;
+  /** Told after each epoch. */
   onEpoch?: (epoch: TrainEpoch) => void;
   /** Told in one sentence what training goes on without: a checkpoint on a full disk. Default: a warning of Node's. */
   onWarning?: (sentence: string) => void;
