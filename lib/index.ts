@@ -13,9 +13,12 @@ export type {
 export { fromIterable, openDataset } from './data/index.ts';
 export { type ErrorCode, SigmaQuantError } from './errors.ts';
 export type { AllocationFile } from './export/allocation.ts';
+export type { Refusal } from './export/preflight.ts';
+export type { Execution } from './export/preflight-layers.ts';
 export { type DebugOptions, type DebugResult, debug } from './pipeline/debug.ts';
 export { type EvaluateOptions, type EvaluateResult, evaluate } from './pipeline/evaluate.ts';
 export {
+  type ExportedLayer,
   type ExportForecast,
   type ExportOptions,
   type ExportResult,

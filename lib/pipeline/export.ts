@@ -31,6 +31,7 @@ export interface ExportForecast extends Omit<Forecast, 'layers'> {
   layers: ExportedLayer[];
 }
 
+/** A layer of an exported file, and what onnxruntime will do with it. */
 export interface ExportedLayer extends LayerForecast {
   /** Width of the weights; null for a layer that stayed float. */
   bits: number | null;
