@@ -9,6 +9,7 @@ import type { Quantization } from '../quant/quantizer.ts';
 import { type BlockReport, finetune, reconstruct } from '../recovery/index.ts';
 import type { TrainingProgress, TrainingSet, TrainingState } from '../training/index.ts';
 import { type CacheEntries, digestOf } from './cache-entries.ts';
+import { once } from './once.ts';
 import { type QuantizeOptions, type RecoveryName, recoveryOf } from './options.ts';
 
 /** Learning that makes the integers of a whole network better, its widths as they are. */
@@ -192,9 +193,4 @@ async function trainingSet({ training: dataset }: LearningSource, most: number):
     at += part.length;
   }
   return { x, shape: dataset.shape, count, labels: dataset.labelled ? Int32Array.from(labels) : null };
-}
-
-function once<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined;
-  return () => (made ??= make());
 }

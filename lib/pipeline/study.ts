@@ -19,6 +19,7 @@ import type { Host } from './host.ts';
 import { type Learn, type Learning, learningOf, roundingOf } from './learning.ts';
 import { loadMetric, type MetricFunction } from './metric.ts';
 import { type Executable, openExecutable, requireLayers } from './model.ts';
+import { once } from './once.ts';
 import { DEFAULTS, type QuantizeOptions, recoveryOf, WIDTHS } from './options.ts';
 import {
   chooseRanges,
@@ -267,11 +268,6 @@ function recoveryWhenNeeded(
       return made;
     },
   };
-}
-
-function once<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined;
-  return () => (made ??= make());
 }
 
 function profileJob(
