@@ -1,9 +1,7 @@
 import type { WorkOptions } from '../analysis/analysis.ts';
 import { createPace } from '../analysis/index.ts';
 import type { Dataset } from '../data/dataset.ts';
-import { SigmaQuantError } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
-import { sizeOf } from '../graph/index.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import type { Quantization } from '../quant/quantizer.ts';
 import { type BlockReport, finetune, reconstruct } from '../recovery/index.ts';
@@ -11,6 +9,7 @@ import type { TrainingProgress, TrainingSet, TrainingState } from '../training/i
 import { type CacheEntries, digestOf } from './cache-entries.ts';
 import { once } from './once.ts';
 import { type QuantizeOptions, type RecoveryName, recoveryOf } from './options.ts';
+import { samplesInMemory } from './training-data.ts';
 
 /** Learning that makes the integers of a whole network better, its widths as they are. */
 export interface Learning {
@@ -41,8 +40,6 @@ export interface LearningSource {
   entries: CacheEntries;
 }
 
-/** Samples are held in memory as float32: so many bytes of them. */
-const MOST_BYTES = 2 ** 31;
 const DEFAULTS = {
   /** Samples of a reconstruction, steps per block and samples per step. */
   reconstruct: { samples: 1024, steps: 400, batch: 32 },
@@ -86,7 +83,13 @@ export function learningOf(recovery: RecoveryName, source: LearningSource): Lear
 
 function reconstruction(source: LearningSource): Learn {
   const { samples: most, steps, batch } = DEFAULTS.reconstruct;
-  const data = once(() => trainingSet(source, Math.min(most, source.options.trainingSamples ?? most)));
+  const data = once(() =>
+    samplesInMemory(
+      source.training,
+      Math.min(most, source.options.trainingSamples ?? most),
+      source.options.signal,
+    ),
+  );
   return kept(source, 'blocks', async (start, _, { signal, onProgress }) => {
     const { quantization, blocks } = await reconstruct(source.graph, source.kernels, start, await data(), {
       steps,
@@ -105,7 +108,9 @@ function reconstruction(source: LearningSource): Learn {
 function trainingFor(source: LearningSource, epochs: number): Learn {
   const { options, entries } = source;
   const { batch: most, rate } = DEFAULTS.finetune;
-  const data = once(() => trainingSet(source, options.trainingSamples ?? Number.POSITIVE_INFINITY));
+  const data = once(() =>
+    samplesInMemory(source.training, options.trainingSamples ?? Number.POSITIVE_INFINITY, options.signal),
+  );
   return kept(source, `${epochs} epochs`, async (start, key, { signal, onProgress }) => {
     const set = await data();
     const begun = entryOf('begun', `${epochs} ${key}`);
@@ -166,31 +171,3 @@ function kept({ entries }: LearningSource, what: string, learn: Learn): Learn {
 }
 
 const entryOf = (kind: string, key: string) => `${kind}-${digestOf(key).slice(0, 32)}`;
-
-async function trainingSet({ training: dataset }: LearningSource, most: number): Promise<TrainingSet> {
-  const size = sizeOf(dataset.shape);
-  const limit = Math.floor(MOST_BYTES / (4 * size));
-  const wanted = Math.min(most, dataset.size ?? most);
-  if (wanted > limit && Number.isFinite(most))
-    throw new SigmaQuantError(
-      'OUT_OF_MEMORY',
-      `Expected at most ${limit} samples of shape [${dataset.shape.join(', ')}] to learn from but received ${wanted}: use --training-samples ${limit}.`,
-    );
-  const parts: Float32Array[] = [];
-  const labels: number[] = [];
-  let count = 0;
-  for await (const batch of dataset.batches({ size: 256 })) {
-    const taken = Math.min(batch.count, Math.min(most, limit) - count);
-    parts.push(batch.x.slice(0, taken * size));
-    if (batch.labels) labels.push(...batch.labels.subarray(0, taken));
-    count += taken;
-    if (count >= Math.min(most, limit)) break;
-  }
-  const x = new Float32Array(count * size);
-  let at = 0;
-  for (const part of parts) {
-    x.set(part, at);
-    at += part.length;
-  }
-  return { x, shape: dataset.shape, count, labels: dataset.labelled ? Int32Array.from(labels) : null };
-}

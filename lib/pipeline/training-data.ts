@@ -1,4 +1,4 @@
-import type { Dataset } from '../data/dataset.ts';
+import type { Batch, Dataset } from '../data/dataset.ts';
 import { SigmaQuantError } from '../errors.ts';
 import type { TrainingSet } from '../training/index.ts';
 
@@ -21,16 +21,28 @@ export async function trainingSet(
       'DATA_MISMATCH',
       `Expected labelled samples for training but received ${dataset.name} without labels.`,
     );
-  const length = dataset.shape.reduce((product, side) => product * side, 1);
-  const room = new Room(dataset, length);
-  for await (const { x, labels, count, indices } of dataset.batches({
-    size: READ,
-    ...(signal ? { signal } : {}),
-  })) {
+  const set = await samplesInMemory(dataset, Number.POSITIVE_INFINITY, signal, ({ labels, indices }) => {
     checkLabels(labels!, indices, classes, dataset.name);
-    room.add(x, labels!, count);
+  });
+  return { ...set, labels: set.labels! };
+}
+
+/** The first `most` samples in memory, with labels where there are some. Throws as `trainingSet`. */
+export async function samplesInMemory(
+  dataset: Dataset,
+  most: number,
+  signal?: AbortSignal,
+  check?: (batch: Batch) => void,
+): Promise<TrainingSet> {
+  const length = dataset.shape.reduce((product, side) => product * side, 1);
+  const room = new Room(dataset, length, most);
+  for await (const batch of dataset.batches({ size: READ, ...(signal ? { signal } : {}) })) {
+    check?.(batch);
+    room.add(batch.x, batch.labels, Math.min(batch.count, most - room.count));
+    if (room.count >= most) break;
   }
-  return { ...room.filled(), shape: dataset.shape };
+  const { x, labels, count } = room.filled();
+  return { x, shape: dataset.shape, count, labels: dataset.labelled ? labels : null };
 }
 
 /** Throws DATA_MISMATCH naming the first sample whose label is not below `classes`. */
@@ -51,13 +63,17 @@ class Room {
   #labels: Int32Array;
   #count = 0;
 
-  constructor({ name, size }: Dataset, length: number) {
+  constructor({ name, size }: Dataset, length: number, most: number) {
     this.#name = name;
     this.#length = length;
-    [this.#x, this.#labels] = this.#allocate(size ?? READ);
+    [this.#x, this.#labels] = this.#allocate(Math.min(size ?? READ, most));
   }
 
-  add(x: Float32Array, labels: Int32Array, count: number): void {
+  get count(): number {
+    return this.#count;
+  }
+
+  add(x: Float32Array, given: Int32Array | null, count: number): void {
     if (this.#count + count > this.#labels.length) {
       const [x, labels] = this.#allocate(2 * this.#labels.length + count);
       x.set(this.#x);
@@ -65,7 +81,7 @@ class Room {
       [this.#x, this.#labels] = [x, labels];
     }
     this.#x.set(x.subarray(0, count * this.#length), this.#count * this.#length);
-    this.#labels.set(labels.subarray(0, count), this.#count);
+    if (given) this.#labels.set(given.subarray(0, count), this.#count);
     this.#count += count;
   }
 
