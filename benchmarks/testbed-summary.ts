@@ -44,6 +44,23 @@ export function smallestLines(rows: readonly Row[]): string[] {
     : [...lines, `Size of the default relative to INT8, geometric mean: ${geometricMean(int8).toFixed(3)}.`];
 }
 
+/** How far the smallest sizes of the default fall by each recovery after the first. */
+export function recoveryLines(rows: readonly Row[], recoveries: readonly string[]): string[] {
+  const [first, ...others] = recoveries;
+  const of = (recovery: string) => ours(rows).filter((row) => row.recovery === recovery);
+  return others.flatMap((recovery) => {
+    const met = of(recovery).flatMap((row) => {
+      const other = twin(of(first), row.strategy, row);
+      const both = row.verdict === 'met' && other?.verdict === 'met';
+      return both ? [{ pair: row.pair, ratio: row.weightBytes / other.weightBytes }] : [];
+    });
+    if (met.length === 0) return [];
+    const each = met.map(({ pair, ratio }) => `${pair} ${((ratio - 1) * 100).toFixed(1)} %`).join(', ');
+    const mean = geometricMean(met.map(({ ratio }) => ratio));
+    return [`Size by \`${recovery}\` against \`${first}\`: ${each}; geometric mean ${mean.toFixed(3)}.`];
+  });
+}
+
 /** What of uniform's loss each pair wins back. */
 export function atUniformLines(rows: readonly Row[]): string[] {
   const pairs = ours(rows).flatMap((own) => {

@@ -3,18 +3,20 @@ import { defaultStrategy, strategies } from '../lib/allocate/index.ts';
 import { type Failure, runInOwnProcess } from './own-process.ts';
 import { loadPairs } from './pairs.ts';
 import { type Column, markdownTable, writeResults } from './results.ts';
-import { atUniformLines, smallestLines } from './testbed-summary.ts';
+import { atUniformLines, recoveryLines, smallestLines } from './testbed-summary.ts';
 import type { Row, Trial } from './trial.ts';
 
 /**
  * Every pair with every strategy, same samples, recovery and evaluations: the smallest network whose accuracy falls by
- * at most `--max-drop` points, and the best accuracy at the memory of uniform widths (`--at-uniform 3,4`).
+ * at most `--max-drop` points, and the best accuracy at the memory of uniform widths (`--at-uniform 3,4`). Several
+ * recoveries (`--recoveries gptq,reconstruct`) are compared by size.
  * `npm --prefix benchmarks run testbed -- --pairs DIR_OR_FILE --json`
  */
 const columns: Column<Row>[] = [
   { title: 'pair', text: (row) => row.pair },
   { title: 'asked', text: (row) => row.asked },
   { title: 'strategy', text: (row) => row.strategy + (row.strategy === defaultStrategy ? ' (default)' : '') },
+  { title: 'recovery', text: (row) => row.recovery },
   { title: 'verdict', text: (row) => row.verdict },
   { title: 'average bits', right: true, text: (row) => row.averageBits.toFixed(2) },
   { title: 'kB', right: true, text: (row) => (row.weightBytes / 1000).toFixed(1) },
@@ -45,27 +47,37 @@ const { values: flags } = parseArgs({
     threads: { type: 'string' },
     backend: { type: 'string' },
     evaluations: { type: 'string' },
-    recovery: { type: 'string' },
+    recoveries: { type: 'string', default: 'gptq' },
     samples: { type: 'string' },
     json: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
   },
 });
 
+/** Strategies that are compared at the memory of uniform widths. */
+const AT_UNIFORM = [defaultStrategy, 'uniform'];
 const numbers = (text: string) => (text === '' ? [] : text.split(',').map(Number));
 const rows: Row[] = [];
 const failures: Failure[] = [];
-for (const pair of loadPairs(flags.pairs, flags.only)) {
+const asked = flags.strategies.split(',');
+const recoveries = flags.recoveries.split(',');
+const trials = loadPairs(flags.pairs, flags.only).flatMap((pair) =>
+  recoveries.map((recovery) => ({ pair, recovery })),
+);
+for (const { pair, recovery } of trials) {
   const trial: Trial = {
     pair,
-    strategies: flags.strategies.split(','),
+    recovery,
+    strategies: asked,
     maxDrops: numbers(flags['max-drop']),
-    atUniform: numbers(flags['at-uniform']),
+    atUniform: {
+      bits: numbers(flags['at-uniform']),
+      strategies: asked.filter((name) => AT_UNIFORM.includes(name)),
+    },
     seed: Number(flags.seed),
     ...(flags.threads !== undefined && { threads: Number(flags.threads) }),
     ...(flags.backend !== undefined && { backend: flags.backend as NonNullable<Trial['backend']> }),
     ...(flags.evaluations !== undefined && { evaluations: Number(flags.evaluations) }),
-    ...(flags.recovery !== undefined && { recovery: flags.recovery }),
     ...(flags.samples !== undefined && { samples: Number(flags.samples) }),
   };
   const found = await runInOwnProcess<Row>('trial.ts', trial);
@@ -75,24 +87,34 @@ for (const pair of loadPairs(flags.pairs, flags.only)) {
     continue;
   }
   rows.push(...found);
-  for (const { asked, strategy, weightBytes, drop, seconds } of found)
+  for (const { asked: ask, strategy, weightBytes, drop, seconds } of found)
     process.stderr.write(
-      `${pair.name}, ${asked}, ${strategy}: ${(weightBytes / 1000).toFixed(1)} kB, drop ${points(drop)}, ${seconds.toFixed(0)} s\n`,
+      `${pair.name}, ${ask}, ${strategy}, ${recovery}: ${(weightBytes / 1000).toFixed(1)} kB, drop ${points(drop)}, ${seconds.toFixed(0)} s\n`,
     );
 }
 const smallest = rows.filter(({ asked }) => asked.startsWith('drop'));
 const atUniform = rows.filter((row) => !smallest.includes(row));
+const compared = recoveries.length > 1 ? ' by recovery' : '';
 const failed = failures.map(({ pair, error }) => `${pair} failed: ${error}`);
 const sections = [
   {
     rows: smallest,
-    title: `Smallest size at a drop of at most ${flags['max-drop']} points`,
-    body: [markdownTable(smallest, columns), ...smallestLines(smallest), ...failed],
+    title: `Smallest size at a drop of at most ${flags['max-drop']} points${compared}`,
+    body: [
+      markdownTable(smallest, columns),
+      ...recoveries.flatMap((name) => smallestLines(smallest.filter(({ recovery }) => recovery === name))),
+      ...recoveryLines(smallest, recoveries),
+      ...failed,
+    ],
   },
   {
     rows: atUniform,
-    title: 'Best accuracy at the memory of uniform widths',
-    body: [markdownTable(atUniform, columns), ...atUniformLines(atUniform), ...failed],
+    title: `Best accuracy at the memory of uniform widths${compared}`,
+    body: [
+      markdownTable(atUniform, columns),
+      ...recoveries.flatMap((name) => atUniformLines(atUniform.filter(({ recovery }) => recovery === name))),
+      ...failed,
+    ],
   },
 ].filter((section) => section.rows.length > 0);
 const command = `npm --prefix benchmarks run testbed -- ${process.argv.slice(2).join(' ')}`;

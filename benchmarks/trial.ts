@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
-import { defaultStrategy } from '../lib/allocate/index.ts';
 import type { Ask } from '../lib/pipeline/answers.ts';
 import { uniformWidths } from '../lib/pipeline/choices.ts';
 import { nodeHost } from '../lib/pipeline/node-host.ts';
+import type { QuantizeOptions } from '../lib/pipeline/options.ts';
 import { type Study, withStudy } from '../lib/pipeline/study.ts';
 import type { Pair } from './pairs.ts';
 
@@ -12,20 +12,22 @@ export interface Trial {
   strategies: readonly string[];
   /** Smallest size at these drops, */
   maxDrops: readonly number[];
-  /** and the best accuracy at the memory of these uniform widths. */
-  atUniform: readonly number[];
+  /** and the best accuracy at the memory of uniform widths, by these strategies. */
+  atUniform: { bits: readonly number[]; strategies: readonly string[] };
   seed: number;
   threads?: number;
   backend?: 'native' | 'wasm' | 'reference';
   evaluations?: number;
-  recovery?: string;
+  recovery: string;
   samples?: number;
   activationBits?: readonly number[];
+  learning?: Pick<QuantizeOptions, 'training' | 'trainingSamples' | 'epochs' | 'epochsPerStep'>;
 }
 
 export interface Row {
   pair: string;
   strategy: string;
+  recovery: string;
   /** What was asked: `drop<=1`, `size of 3 bits`. */
   asked: string;
   averageBits: number;
@@ -52,29 +54,30 @@ export interface Row {
 
 /** Asks every strategy of one measured network. */
 export async function run(trial: Trial): Promise<Row[]> {
-  const { pair, strategies, seed, threads, backend, evaluations, recovery, samples, activationBits } = trial;
+  const { pair, seed, threads, backend, evaluations, recovery, samples, activationBits } = trial;
   const started = performance.now();
   const options = {
     model: pair.model,
     calibration: pair.calibration,
     evaluate: pair.evaluate,
     preprocessing: pair.preprocessing,
+    ...trial.learning,
     seed,
+    recovery,
     ...(pair.validation !== undefined && { validation: pair.validation }),
     ...(threads !== undefined && { threads }),
     ...(backend !== undefined && { backend }),
-    ...(recovery !== undefined && { recovery }),
     ...(samples !== undefined && { samples }),
     ...(activationBits !== undefined && { activationBits }),
   };
   return withStudy(nodeHost, options, async (study) => {
     const measuring = (performance.now() - started) / 1000;
     const rows: Row[] = [];
-    for (const { asked, ask, compared } of asksOf(trial, study))
-      for (const strategy of strategies.filter((name) => compared === null || compared.includes(name))) {
+    for (const { asked, ask, strategies } of asksOf(trial, study))
+      for (const strategy of strategies) {
         const limited = { ...ask, strategy, ...(evaluations !== undefined && { evaluations }) };
         const row = await answerTo(study, pair.name, asked, limited);
-        rows.push({ ...row, measuring });
+        rows.push({ ...row, recovery, measuring });
       }
     return rows;
   });
@@ -83,17 +86,16 @@ export async function run(trial: Trial): Promise<Row[]> {
 interface Asked {
   asked: string;
   ask: Ask;
-  /** Strategies that are compared; null for all. */
-  compared: readonly string[] | null;
+  strategies: readonly string[];
 }
 
-function asksOf({ maxDrops, atUniform }: Trial, study: Study): Asked[] {
+function asksOf({ maxDrops, strategies, atUniform }: Trial, study: Study): Asked[] {
   return [
-    ...maxDrops.map((maxDrop) => ({ asked: `drop<=${maxDrop}`, ask: { maxDrop }, compared: null })),
-    ...atUniform.map((bits) => ({
+    ...maxDrops.map((maxDrop) => ({ asked: `drop<=${maxDrop}`, ask: { maxDrop }, strategies })),
+    ...atUniform.bits.map((bits) => ({
       asked: `size of ${bits} bits`,
       ask: { targets: [`size=${uniformBytes(study, bits)}B`] },
-      compared: [defaultStrategy, 'uniform'],
+      strategies: atUniform.strategies,
     })),
   ];
 }
@@ -108,7 +110,7 @@ async function answerTo(
   pair: string,
   asked: string,
   ask: Ask,
-): Promise<Omit<Row, 'measuring'>> {
+): Promise<Omit<Row, 'measuring' | 'recovery'>> {
   const started = performance.now();
   const { allocation, validation, strategy } = await study.ask(ask);
   const seconds = (performance.now() - started) / 1000;

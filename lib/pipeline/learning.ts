@@ -43,7 +43,7 @@ export interface LearningSource {
 const DEFAULTS = {
   /** Samples of a reconstruction, steps per block and samples per step. */
   reconstruct: { samples: 1024, steps: 400, batch: 32 },
-  finetune: { epochs: 2, batch: 128, rate: 0.005 },
+  finetune: { epochs: 2, batch: { most: 128, least: 16, perEpoch: 8 }, rate: 0.005 },
 } as const;
 /** Names of progress. */
 const STAGES = { reconstruct: 'reconstruct', finetune: 'train' } as const;
@@ -107,7 +107,7 @@ function reconstruction(source: LearningSource): Learn {
 
 function trainingFor(source: LearningSource, epochs: number): Learn {
   const { options, entries } = source;
-  const { batch: most, rate } = DEFAULTS.finetune;
+  const { rate } = DEFAULTS.finetune;
   const data = once(() =>
     samplesInMemory(source.training, options.trainingSamples ?? Number.POSITIVE_INFINITY, options.signal),
   );
@@ -126,7 +126,7 @@ function trainingFor(source: LearningSource, epochs: number): Learn {
     };
     const { quantization, diverged } = await finetune(source.graph, source.kernels, start, set, {
       epochs,
-      batch: Math.min(most, set.count),
+      batch: batchOf(set),
       rate: options.learningRate ?? rate,
       augmentation: augmentationOf(options, set),
       labels: options.labelShare ?? 0,
@@ -139,6 +139,12 @@ function trainingFor(source: LearningSource, epochs: number): Learn {
     await entries.remove(begun);
     return { quantization, blocks: [], notes: diverged === null ? [] : [diverged] };
   });
+}
+
+/** Few samples make smaller batches: an epoch has some steps all the same. */
+function batchOf({ count }: TrainingSet): number {
+  const { most, least, perEpoch } = DEFAULTS.finetune.batch;
+  return Math.min(count, Math.max(least, Math.min(most, Math.floor(count / perEpoch))));
 }
 
 /** Mirrored and moved where samples are images in colour, unless the options say otherwise. */
