@@ -1,3 +1,4 @@
+export { aliveAfter } from './alive.ts';
 export { channelsLastCopy, type Origin, toChannelsLast, withOrigins } from './channels-last.ts';
 export {
   type ChannelStatistics,

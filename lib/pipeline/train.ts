@@ -13,6 +13,7 @@ import {
   hasGradient,
   minimize,
   type Optimizer,
+  STEP_MEMORY,
   sgd,
   type Trained,
   type Training,
@@ -215,7 +216,8 @@ async function trainOn(run: Run) {
     options,
   });
   const outputs = [classifier.logits];
-  const tape = tapeOf(graph, kernels, settings.batch, { parameters, norms, outputs }, classifier.nodes);
+  const part = { parameters, norms, outputs, memory: STEP_MEMORY };
+  const tape = tapeOf(graph, kernels, settings.batch, part, classifier.nodes);
   const training: Training = {
     tape,
     trained,

@@ -1,5 +1,5 @@
 import type { Graph, Node, Port } from '../graph/graph.ts';
-import { layers as layersOf } from '../graph/index.ts';
+import { aliveAfter, layers as layersOf } from '../graph/index.ts';
 
 /** A part of the network with one value coming in and one going out. */
 export interface Block {
@@ -27,13 +27,18 @@ export function blocksOf(graph: Graph): Block[] {
   let count = 0;
   const rest = graph.nodes.filter(({ name }) => names.has(name)).length;
   let seen = 0;
+  const aliveBy = aliveAfter(
+    graph.nodes,
+    graph.inputs.map(({ name }) => name),
+    graph.outputs.map(({ name }) => name),
+  );
   graph.nodes.forEach((node, i) => {
     if (names.has(node.name)) {
       count++;
       seen++;
     }
     const last = i === graph.nodes.length - 1;
-    const alive = last ? [] : aliveAfter(graph, i);
+    const alive = last ? [] : aliveBy[i];
     const cut = alive.length === 1 && count >= LEAST_LAYERS && seen < rest && graph.types.has(alive[0]);
     if (!cut && !last) return;
     const output = last ? graph.outputs[0].name : alive[0];
@@ -43,15 +48,6 @@ export function blocksOf(graph: Graph): Block[] {
     count = 0;
   });
   return blocks.filter(({ layers }) => layers.length > 0);
-}
-
-/** Values that exist after node `at` and are read later. */
-function aliveAfter(graph: Graph, at: number): string[] {
-  const existing = new Set(graph.inputs.map(({ name }) => name));
-  for (const node of graph.nodes.slice(0, at + 1)) for (const output of node.outputs) existing.add(output);
-  const read = new Set(graph.outputs.map(({ name }) => name));
-  for (const node of graph.nodes.slice(at + 1)) for (const input of node.inputs) read.add(input);
-  return [...existing].filter((name) => name !== '' && read.has(name));
 }
 
 function blockOf(

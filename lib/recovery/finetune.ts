@@ -12,6 +12,7 @@ import {
   distillation,
   learnedNetwork,
   minimize,
+  STEP_MEMORY,
   squaredError,
   type TrainingProgress,
   type TrainingSet,
@@ -67,7 +68,7 @@ export async function finetune(
   if (options.labels > 0) checkLabels(data, classes);
   const batch = options.batch;
   const network = learnedNetwork(graph, start, { fixed: null, offMiddle: 0 });
-  const tape = tapeOf(graph, kernels, batch, { ...network.options, outputs: [output] });
+  const tape = tapeOf(graph, kernels, batch, { ...network.options, outputs: [output], memory: STEP_MEMORY });
   const teacher = compile(graph, kernels);
   const shape = [batch, ...data.shape];
   const answers = (x: Float32Array): Float32Array => {

@@ -1,14 +1,18 @@
-import { planMemory } from '../engine/memory-plan.ts';
-import { byteLength, byteSlot, type FloatSlot, floatSlot, type Slot } from '../engine/storage.ts';
+import { byteSlot, type FloatSlot, floatSlot, type Slot } from '../engine/storage.ts';
 import type { Graph, Node } from '../graph/graph.ts';
 import { inferTypes, type StaticType, sizeOf } from '../graph/index.ts';
 import type { Kernels, Region } from '../kernels/kernels.ts';
+import { type Schedule, schedule } from './schedule.ts';
 import type { Parameter, TapeOptions } from './training.ts';
 
 /** One thing that a training step does. */
 export interface TapeStep {
   readonly node: string;
+  /** Of the node in execution order; -1 for what is done to the graph's inputs. */
+  readonly position: number;
   readonly phase: 'forward' | 'backward';
+  /** Of a forward step: not to be run again where its values are made again. */
+  readonly once: boolean;
   /** Where it reads and writes. */
   readonly uses: readonly Slot[];
   /** About how many multiply-adds. */
@@ -18,6 +22,14 @@ export interface TapeStep {
 
 /** Emits the backward steps of what was emitted forward. */
 export type Backward = () => void;
+
+/** The backward half of a node, or of a quantizer behind it. */
+interface Emission {
+  node: Node | null;
+  position: number;
+  emit: Backward;
+}
+
 /** Emits the forward steps of a node; returns what emits its backward steps. */
 export type GradientRule = (tape: TapeBuilder, node: Node) => Backward;
 
@@ -41,6 +53,7 @@ export class TapeBuilder {
   readonly #wanted = new Set<string>();
   readonly #steps: TapeStep[] = [];
   #node: Node | null = null;
+  #position = -1;
   #phase: TapeStep['phase'] = 'forward';
 
   constructor(graph: Graph, kernels: Kernels, batch: number, options: TapeOptions) {
@@ -139,8 +152,9 @@ export class TapeBuilder {
       });
   }
 
-  emit(uses: readonly Slot[], work: number, run: () => void): void {
-    this.#steps.push({ node: this.#node?.name ?? '', phase: this.#phase, uses, work, run });
+  emit(uses: readonly Slot[], work: number, run: () => void, { once = false } = {}): void {
+    const [node, position, phase] = [this.#node?.name ?? '', this.#position, this.#phase];
+    this.#steps.push({ node, position, phase, once, uses, work, run });
   }
 
   emitElements(uses: readonly Slot[], run: () => void): void {
@@ -150,19 +164,19 @@ export class TapeBuilder {
 
   /** All nodes forward, then all of them backward. */
   build(nodes: readonly Node[], ruleOf: (node: Node) => GradientRule): Tape {
-    const backward: [Node | null, Backward][] = [];
+    const backward: Emission[] = [];
     for (const { name } of this.graph.inputs) {
       this.#fed.set(name, this.value(name));
-      this.#quantize(name, null, backward);
+      this.#quantize(name, backward);
     }
-    for (const node of nodes) {
-      this.#node = node;
+    for (const [position, node] of nodes.entries()) {
+      [this.#node, this.#position] = [node, position];
       for (const output of node.outputs)
         if (this.#trains(node) || this.options.watch?.includes(output)) this.want(output);
-      backward.push([node, ruleOf(node)(this, node)]);
-      for (const output of node.outputs) this.#quantize(output, node, backward);
+      backward.push({ node, position, emit: ruleOf(node)(this, node) });
+      for (const output of node.outputs) this.#quantize(output, backward);
     }
-    const forward = this.#steps.length;
+    const forward = this.#steps.splice(0);
     const { outputs } = this.options;
     const seeds = new Map(
       outputs.filter((name) => this.needs(name)).map((name) => [name, floatSlot(sizeOf(this.shape(name)))]),
@@ -170,12 +184,22 @@ export class TapeBuilder {
     for (const [name, slot] of seeds) this.#gradients.set(name, slot);
     this.#phase = 'backward';
     const watched = new Map<string, FloatSlot>();
-    for (const [node, emit] of backward.toReversed()) {
-      this.#node = node;
+    for (const { node, position, emit } of backward.toReversed()) {
+      [this.#node, this.#position] = [node, position];
       for (const name of node?.outputs ?? []) this.#watch(name, watched);
       emit();
     }
-    return this.#plan(forward, seeds, watched);
+    const read = new Map(outputs.map((name) => [name, this.value(name)]));
+    const emitted = {
+      forward,
+      backward: this.#steps,
+      between: [...seeds.values(), ...read.values()],
+      fed: [...this.#fed.values()],
+      kept: [...watched.values()],
+    };
+    const { memory = Number.POSITIVE_INFINITY } = this.options;
+    const made = schedule(emitted, this.graph, nodes, outputs, memory);
+    return new Tape(this.kernels, { ...made, inputs: this.#fed, outputs: read, seeds, watched });
   }
 
   /** Whether anything that is trained lies in or before the node. */
@@ -186,7 +210,7 @@ export class TapeBuilder {
     );
   }
 
-  #quantize(name: string, node: Node | null, backward: [Node | null, Backward][]): void {
+  #quantize(name: string, backward: Emission[]): void {
     const quantizer = this.options.activations?.get(name);
     const raw = this.#values.get(name);
     if (!quantizer || !raw) return;
@@ -199,24 +223,22 @@ export class TapeBuilder {
     });
     this.#values.set(name, out);
     if (scale.trained) this.want(name);
-    backward.push([
-      node,
-      () => {
-        const g = this.gradient(name);
-        if (!g) return;
-        this.emitElements([raw, g], () => {
-          scale.gradient[0] += kernels.quantizeGradient(
-            raw.data,
-            g.data,
-            scale.data[0],
-            zeroPoint,
-            low,
-            high,
-            g.data,
-          );
-        });
-      },
-    ]);
+    const emit = () => {
+      const g = this.gradient(name);
+      if (!g) return;
+      this.emitElements([raw, g], () => {
+        scale.gradient[0] += kernels.quantizeGradient(
+          raw.data,
+          g.data,
+          scale.data[0],
+          zeroPoint,
+          low,
+          high,
+          g.data,
+        );
+      });
+    };
+    backward.push({ node: this.#node, position: this.#position, emit });
   }
 
   /** Keeps a copy: rules may work in the gradient's place. */
@@ -227,75 +249,32 @@ export class TapeBuilder {
     this.emitElements([gradient, copy], () => copy.data.set(gradient.data));
     watched.set(name, copy);
   }
-
-  #plan(
-    forward: number,
-    seeds: ReadonlyMap<string, FloatSlot>,
-    watched: ReadonlyMap<string, FloatSlot>,
-  ): Tape {
-    const end = this.#steps.length;
-    const lifetimes = new Map<Slot, { byteLength: number; first: number; last: number }>();
-    const use = (slot: Slot, step: number) => {
-      if (slot.borrowed) return;
-      const lifetime = lifetimes.get(slot);
-      if (lifetime) {
-        lifetime.first = Math.min(lifetime.first, step);
-        lifetime.last = Math.max(lifetime.last, step);
-      } else lifetimes.set(slot, { byteLength: byteLength(slot), first: step, last: step });
-    };
-    for (const slot of this.#fed.values()) use(slot, 0);
-    this.#steps.forEach(({ uses }, step) => {
-      for (const slot of uses) use(slot, step);
-    });
-    for (const slot of seeds.values()) use(slot, forward);
-    const outputs = new Map(this.options.outputs.map((name) => [name, this.value(name)]));
-    for (const slot of outputs.values()) use(slot, forward);
-    for (const slot of watched.values()) use(slot, end);
-    const { offsets, planned, withoutReuse } = planMemory([...lifetimes.values()]);
-    const slots = [...lifetimes.keys()];
-    slots.forEach((slot, i) => {
-      slot.offset = offsets[i];
-    });
-    return new Tape(this.kernels, {
-      steps: this.#steps,
-      forward,
-      inputs: this.#fed,
-      outputs,
-      seeds,
-      watched,
-      slots,
-      planned,
-      withoutReuse,
-    });
-  }
 }
 
-interface TapePlan {
-  steps: readonly TapeStep[];
-  /** Steps of the forward half. */
-  forward: number;
+interface TapePlan extends Schedule {
   inputs: ReadonlyMap<string, FloatSlot>;
   outputs: ReadonlyMap<string, FloatSlot>;
   /** Where the gradients of the outputs are written before the backward half. */
   seeds: ReadonlyMap<string, FloatSlot>;
   /** Copies of gradients that were asked for. */
   watched: ReadonlyMap<string, FloatSlot>;
-  slots: readonly Slot[];
-  /** Bytes of arena, and what it would be without reuse. */
-  planned: number;
-  withoutReuse: number;
 }
 
 /** A recorded training step: plain data that is run any number of times in one piece of arena. */
 export class Tape {
   readonly #kernels: Kernels;
   readonly #plan: TapePlan;
+  readonly #slots: ReadonlySet<Slot>;
   #region: Region | null = null;
   #epoch = -1;
 
   constructor(kernels: Kernels, plan: TapePlan) {
     this.#kernels = kernels;
     this.#plan = plan;
+    const all = [...plan.placements.values()].flat();
+    this.#slots = new Set(all.map(({ slot }) => slot));
+    // The first of its places: what is fed is written before any step runs.
+    for (const { slot, offset } of all.toReversed()) slot.offset = offset;
   }
 
   get steps(): readonly TapeStep[] {
@@ -333,9 +312,14 @@ export class Tape {
   /** `pace` is awaited between steps. */
   async run(phase: TapeStep['phase'], pace: (work: number) => Promise<void>): Promise<void> {
     this.#place();
-    const { steps, forward } = this.#plan;
+    const { steps, forward, placements } = this.#plan;
     const [first, last] = phase === 'forward' ? [0, forward] : [forward, steps.length];
     for (let i = first; i < last; i++) {
+      for (const { slot, offset } of placements.get(i) ?? []) {
+        if (slot.offset === offset) continue;
+        slot.offset = offset;
+        this.#view(slot);
+      }
       steps[i].run();
       this.#place();
       await pace(steps[i].work);
@@ -348,9 +332,13 @@ export class Tape {
     this.#region ??= arena.allocate(this.#plan.planned);
     if (arena.epoch === this.#epoch) return;
     this.#epoch = arena.epoch;
-    for (const slot of this.#plan.slots)
-      if (slot.dtype === 'float32') slot.data = this.#region.float32(slot.offset, slot.length);
-      else slot.data = this.#region.bytes(slot.offset, slot.length);
+    for (const slot of this.#slots) this.#view(slot);
+  }
+
+  #view(slot: Slot): void {
+    const region = this.#region!;
+    if (slot.dtype === 'float32') slot.data = region.float32(slot.offset, slot.length);
+    else slot.data = region.bytes(slot.offset, slot.length);
   }
 
   dispose(): void {

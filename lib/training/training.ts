@@ -32,6 +32,9 @@ export interface NormState {
   variance: Float32Array;
 }
 
+/** Bytes that a step of training plans at most where it can: half of what WebAssembly addresses. */
+export const STEP_MEMORY = 2 ** 31;
+
 export interface TapeOptions {
   /** By name of the constant. Others are frozen. */
   parameters: ReadonlyMap<string, Parameter>;
@@ -45,6 +48,8 @@ export interface TapeOptions {
   watch?: readonly string[];
   /** Batch normalization by the batch's own statistics, by name of the node; by the constants where missing. */
   norms?: ReadonlyMap<string, NormState>;
+  /** Bytes that a step may plan: beyond them values are made again for the backward half. Default: no limit. */
+  memory?: number;
   /** Share of the batch in the running statistics, 0.1 by default. */
   momentum?: number;
 }

@@ -114,8 +114,13 @@ export interface Subject {
   learned: ReadonlyMap<string, Float32Array>;
 }
 
-/** A fresh copy of the network with its optimizer. */
-export function subject(kernels: Kernels, optimizer: 'sgd' | 'adam', labels: Int32Array): Subject {
+/** A fresh copy of the network with its optimizer; a step plans at most `memory` bytes where it can. */
+export function subject(
+  kernels: Kernels,
+  optimizer: 'sgd' | 'adam',
+  labels: Int32Array,
+  memory?: number,
+): Subject {
   const network = trainable(graphOf(NODES, { x: [BATCH, SIZE, SIZE, 3] }, constantsOf()));
   const trained: Trained[] = [...network.parameters.values()].map((one) => ({
     parameter: one,
@@ -147,6 +152,7 @@ export function subject(kernels: Kernels, optimizer: 'sgd' | 'adam', labels: Int
     weights,
     activations,
     outputs: ['y'],
+    ...(memory !== undefined && { memory }),
   });
   for (const [i, data] of carried.entries()) learned.set(`statistics ${i}`, data);
   const training: Training = {

@@ -24,24 +24,28 @@ export function batchNormalization(tape: TapeBuilder, node: Node): Backward {
   const frozen = { mean: tape.constant(meanName)!, variance: tape.constant(varianceName)! };
   const [scale, shift] = [tape.constant(scaleName)!, tape.constant(shiftName)!];
   const sums = new Float64Array(2 * channels);
-  const [mean, deviation] = [new Float64Array(channels), new Float64Array(channels)];
+  const [mean, variance, deviation] = [0, 1, 2].map(() => new Float64Array(channels));
   const [slope, offset] = [new Float32Array(channels), new Float32Array(channels)];
   tape.emitElements([x, y], () => {
     if (state) kernels.sumChannels(x.data, x.data, channels, sums);
     for (let c = 0; c < channels; c++) {
       mean[c] = state ? sums[c] / rows : frozen.mean[c];
-      const variance = state
-        ? Math.max(0, sums[channels + c] / rows - mean[c] * mean[c])
-        : frozen.variance[c];
-      deviation[c] = Math.sqrt(variance + epsilon);
+      variance[c] = state ? Math.max(0, sums[channels + c] / rows - mean[c] * mean[c]) : frozen.variance[c];
+      deviation[c] = Math.sqrt(variance[c] + epsilon);
       slope[c] = scale[c] / deviation[c];
       offset[c] = shift[c] - mean[c] * slope[c];
-      if (!state) continue;
-      state.mean[c] += momentum * (mean[c] - state.mean[c]);
-      state.variance[c] += momentum * ((variance * rows) / Math.max(1, rows - 1) - state.variance[c]);
     }
     kernels.affineChannels(x.data, slope, offset, low, high, y.data);
   });
+  if (state) {
+    const follow = () => {
+      for (let c = 0; c < channels; c++) {
+        state.mean[c] += momentum * (mean[c] - state.mean[c]);
+        state.variance[c] += momentum * ((variance[c] * rows) / Math.max(1, rows - 1) - state.variance[c]);
+      }
+    };
+    tape.emit([], channels, follow, { once: true });
+  }
   return () => {
     const g = tape.gradient(node.outputs[0]);
     if (!g) return;
