@@ -172,6 +172,15 @@ struct Dot {
 #endif
   }
   static VI stored_dot(VI sum, VI w, VI a) { return dot(sum, a, w); }
+  /** A sum without its lowest bits, which are zeros; with so many more where there are less than none. */
+  static VI without_low(VI sum, int bits) { return bits > 0 ? _mm512_srai_epi32(sum, static_cast<unsigned>(bits)) : _mm512_slli_epi32(sum, static_cast<unsigned>(-bits)); }
+  /** A vector that is used several times: loaded once, not again as an operand of every use. */
+  static VB held(VB x) {
+#if defined(__GNUC__)
+    __asm__("" : "+v"(x));
+#endif
+    return x;
+  }
   /** V * W bytes of each of four lines, side by side. */
   template <bool SIGNED, int V>
   static void interleave(const uint8_t* const (&line)[STEP], int64_t at, uint8_t* to) {

@@ -19,6 +19,15 @@ struct Dot : BytesOfFour {
 #endif
   }
   static VI stored_dot(VI sum, VI w, VI a) { return dot(sum, a, w); }
+  /** A sum without its lowest bits, which are zeros; with so many more where there are less than none. */
+  static VI without_low(VI sum, int bits) { return bits > 0 ? _mm256_srai_epi32(sum, bits) : _mm256_slli_epi32(sum, -bits); }
+  /** A vector that is used several times: loaded once, not again as an operand of every use. */
+  static VB held(VB x) {
+#if defined(__GNUC__)
+    __asm__("" : "+x"(x));
+#endif
+    return x;
+  }
 };
 
 template <class Use>

@@ -27,10 +27,13 @@ const EPILOGUES = OUTPUTS.flatMap((output) => [true, false].map((hasBias) => ({ 
 const anyEpilogue = random(1);
 
 /**
- * Random values; or all at their extremes, so that sums and epilogues saturate; or as training leaves them, small with a
- * few large ones, whose pairs of products alone pass 16 bits.
+ * Random values; or all at their extremes, so that sums and epilogues saturate; or all of the largest size, so that sums
+ * are as far from zero as they get; or as training leaves them, small with a few large ones, whose pairs of products
+ * alone pass 16 bits.
  */
-type Values = 'random' | 'saturating' | 'trained';
+type Values = 'random' | 'saturating' | 'largest' | 'trained';
+/** The deepest that int32 holds with weights of 8 bits. */
+const DEEP = 65_793;
 /** How many of trained weights are large. */
 const LARGE = 0.003;
 
@@ -51,10 +54,18 @@ function integerCase(
   const inputs = s ? s.batch * s.inHeight * s.inWidth * s.inChannels : m * weights.channels;
   const outputs = s ? s.batch * s.outHeight * s.outWidth * s.outChannels : m * n;
   const [least, most] = type === 'int8' ? [-128, 127] : [0, 255];
-  const a = bytes(type, inputs, extreme ? () => (next() < 0.9 ? most : least) : between(next, least, most));
+  const activations = {
+    random: between(next, least, most),
+    saturating: () => (next() < 0.9 ? most : least),
+    largest: () => (type === 'int8' ? least : most),
+    trained: between(next, least, most),
+  }[values];
+  const a = bytes(type, inputs, activations);
   const small = between(next, low / 2, (high - 1) / 2);
   const trained = () => (next() < LARGE ? (next() < 0.5 ? low : high) : Math.trunc(small()));
-  const drawn = { random: between(next, low, high), saturating: () => low, trained }[values];
+  const drawn = { random: between(next, low, high), saturating: () => low, largest: () => high, trained }[
+    values
+  ];
   const q = bytes('int8', n * weights.taps * weights.channels, drawn) as Int8Array;
   const zeroPoint = extreme ? least : Math.floor(next() * (most - least + 1)) + least;
   const bias = Int32Array.from({ length: n }, between(next, -5000, 5000));
@@ -67,7 +78,10 @@ function integerCase(
     k.packWeights(q, weights, packed);
     return packed;
   };
-  const epilogues = EMULATED_ISA ? [EPILOGUES[Math.floor(anyEpilogue() * EPILOGUES.length)]] : EPILOGUES;
+  const epilogues =
+    EMULATED_ISA || values === 'largest'
+      ? [EPILOGUES[Math.floor(anyEpilogue() * EPILOGUES.length)]]
+      : EPILOGUES;
   for (const { output, hasBias } of epilogues) {
     const [name, make, outZeroPoint, lowest, highest] = output;
     const withBias = hasBias ? bias : null;
@@ -97,6 +111,13 @@ export function integers(kernels: () => Kernels): void {
             integerCase(kernels(), `${m}x${n}x${k} saturating`, null, weights, m, type, 'saturating');
           if (bits === 8) integerCase(kernels(), `${m}x${n}x${k} trained`, null, weights, m, type, 'trained');
         }
+  }).timeout(600_000);
+
+  it('integer GEMM of few rows, as deep as sums can be', () => {
+    for (const bits of BITS) {
+      const weights = { outChannels: 32, taps: 1, channels: DEEP, groups: 1, bits };
+      integerCase(kernels(), `1x32x${DEEP}`, null, weights, 1, 'int8', 'largest');
+    }
   }).timeout(600_000);
 
   for (const [name, shape] of Object.entries(CONVOLUTIONS))
