@@ -269,6 +269,16 @@ describe('reallocation', () => {
     assert.ok(bytes(answer.allocation) < 8, 'smaller than without learning');
   });
 
+  it('goes between what held and what did not, where learning wins less than it did', async () => {
+    const tired = async ({ measurement }: Allocation) => ({
+      finished: {} as Finished,
+      drop: measurement!.drop * (measurement!.drop <= 1.4 ? 0.5 : 0.9),
+    });
+    const { answer, drop } = await reallocate(1, bytes, search, tired);
+    assert.ok(drop <= 1);
+    assert.ok(bytes(answer.allocation) < 8 / 1.3, `${bytes(answer.allocation)} bytes`);
+  });
+
   it('asks once without a floor, or within ceilings', async () => {
     let asked = 0;
     const counted = (maxDrop: number | null) => {

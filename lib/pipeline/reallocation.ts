@@ -10,15 +10,16 @@ export interface LearnedAllocation<T> {
 }
 
 /** Searches at most: each but the first costs learning once more. */
-const ROUNDS = 3;
+const ROUNDS = 5;
 /** Floors nearer than this to one that was tried, in points, would give the same widths again. */
 const RESOLUTION = 0.05;
 
 /**
  * The search goes by rounding alone, so what learning wins back stands as room above the floor. Where the floor is what
- * keeps the network large, the search is asked again with a floor that is lower by as much, until the learned network
- * uses the room up: the smallest that holds the floor is taken, or the best where none does. `search` chooses widths at
- * a floor for rounded networks; `cost` is what is to be least, null where the best accuracy is asked for.
+ * keeps the network large, the search is asked again with a floor that is lower by as much, then between the lowest that
+ * the learned network held and the highest that it did not: the smallest that holds the floor is taken, or the best
+ * where none does. `search` chooses widths at a floor for rounded networks; `cost` is what is to be least, null where
+ * the best accuracy is asked for.
  */
 export async function reallocate<T extends { allocation: Allocation }>(
   maxDrop: number | null,
@@ -26,35 +27,43 @@ export async function reallocate<T extends { allocation: Allocation }>(
   search: (maxDrop: number | null) => Promise<T>,
   learn: (allocation: Allocation) => Promise<{ finished: Finished; drop: number }>,
 ): Promise<LearnedAllocation<T>> {
-  const tried: number[] = [];
-  let best: LearnedAllocation<T> | null = null;
-  let floor = maxDrop;
-  for (let round = 0; round < ROUNDS; round++) {
+  const round = async (floor: number | null): Promise<LearnedAllocation<T>> => {
     const answer = await search(floor);
-    const made = { answer, ...(await learn(answer.allocation)) };
-    if (best === null || isBetter(made, best, maxDrop, cost)) best = made;
-    if (maxDrop === null || floor === null || cost === null) break;
-    tried.push(floor);
-    const rounded = answer.allocation.measurement?.drop;
+    return { answer, ...(await learn(answer.allocation)) };
+  };
+  let best = await round(maxDrop);
+  if (maxDrop === null || cost === null || best.drop > maxDrop) return best;
+  let made = best;
+  let [held, failed] = [maxDrop, Number.POSITIVE_INFINITY];
+  for (let rounds = 1; rounds < ROUNDS; rounds++) {
+    const rounded = made.answer.allocation.measurement?.drop;
     if (rounded === undefined) break;
     // What learning won here it should win there too.
-    const next: number = maxDrop + (rounded - made.drop);
-    if (tried.some((known) => Math.abs(known - next) < RESOLUTION)) break;
-    floor = next;
+    const floor = floorBetween(held, failed, maxDrop + (rounded - made.drop));
+    if (floor === null) break;
+    made = await round(floor);
+    if (made.drop <= maxDrop) held = floor;
+    else failed = floor;
+    if (isBetter(made, best, maxDrop, cost)) best = made;
   }
-  return best!;
+  return best;
+}
+
+/** The guess, where it lies between; the middle otherwise. Null where there is nothing left between. */
+function floorBetween(held: number, failed: number, guess: number): number | null {
+  if (guess >= held + RESOLUTION && guess <= failed - RESOLUTION) return guess;
+  const middle = (held + failed) / 2;
+  return Number.isFinite(failed) && middle >= held + RESOLUTION ? middle : null;
 }
 
 function isBetter<T extends { allocation: Allocation }>(
   made: LearnedAllocation<T>,
   best: LearnedAllocation<T>,
-  maxDrop: number | null,
-  cost: ((allocation: Allocation) => number) | null,
+  maxDrop: number,
+  cost: (allocation: Allocation) => number,
 ): boolean {
-  const holds = ({ drop }: LearnedAllocation<T>) => maxDrop === null || drop <= maxDrop;
-  if (holds(made) !== holds(best)) return holds(made);
-  if (!holds(made) || cost === null) return made.drop < best.drop;
-  return cost(made.answer.allocation) < cost(best.answer.allocation);
+  const [before, after] = [best, made].map(({ answer }) => cost(answer.allocation));
+  return made.drop <= maxDrop && (after < before || (after === before && made.drop < best.drop));
 }
 
 /** The allocation as learning left it: its verdict is about the learned network. */
