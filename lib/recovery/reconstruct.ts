@@ -66,7 +66,7 @@ export async function reconstruct(
   let quantized: TrainingSet = data;
   for (const [i, block] of blocks.entries()) {
     const target = await through(block, kernels, null, float, options.pace);
-    const weights = importance.get(block.output) ?? null;
+    const weights = importance.get(block.output) ?? new Float32Array(target.shape.at(-1) ?? 1).fill(1);
     reports.push(await learnBlock(block, kernels, quantization, quantized, target, weights, options));
     quantized = await through(block, kernels, quantization, quantized, options.pace);
     float = target;
@@ -144,39 +144,41 @@ const sizeOf = (shape: readonly number[]) => shape.reduce((product, side) => pro
 function weightedError(
   target: TrainingSet,
   indices: Uint32Array,
-  importance: Float32Array | null,
+  weights: Float32Array,
   power: number,
 ): Loss {
   const size = sizeOf(target.shape);
   return (y, _, gradient) => {
     const rows = indices.length;
+    const share = rows * power;
     let loss = 0;
     for (let row = 0; row < rows; row++) {
-      const from = indices[row] * size;
-      for (let i = 0, at = row * size; i < size; i++, at++) {
-        const weight = importance ? importance[i % importance.length] : 1;
-        const difference = y[at] - target.x[from + i];
-        loss += weight * difference * difference;
-        gradient[at] = (weight * difference) / (rows * power);
-      }
+      const from = indices[row] * size - row * size;
+      for (let at = row * size; at < (row + 1) * size; )
+        for (let c = 0; c < weights.length; c++, at++) {
+          const difference = y[at] - target.x[from + at];
+          const weighted = weights[c] * difference;
+          loss += weighted * difference;
+          gradient[at] = weighted / share;
+        }
     }
-    return loss / (2 * rows * power);
+    return loss / (2 * share);
   };
 }
 
-function weightedPower({ x, count }: TrainingSet, importance: Float32Array | null): number {
+function weightedPower({ x, count }: TrainingSet, weights: Float32Array): number {
   let sum = 0;
-  for (let i = 0; i < x.length; i++)
-    sum += (importance ? importance[i % importance.length] : 1) * x[i] * x[i];
+  for (let at = 0; at < x.length; )
+    for (let c = 0; c < weights.length; c++, at++) sum += weights[c] * x[at] * x[at];
   return Math.max(sum / count, Number.MIN_VALUE);
 }
 
 /** Relative weighted error of what a block gives now. */
-function errorOf(y: TrainingSet, target: TrainingSet, importance: Float32Array | null): number {
+function errorOf(y: TrainingSet, target: TrainingSet, weights: Float32Array): number {
   let sum = 0;
-  for (let i = 0; i < y.x.length; i++)
-    sum += (importance ? importance[i % importance.length] : 1) * (y.x[i] - target.x[i]) ** 2;
-  return sum / (target.count * weightedPower(target, importance));
+  for (let at = 0; at < y.x.length; )
+    for (let c = 0; c < weights.length; c++, at++) sum += weights[c] * (y.x[at] - target.x[at]) ** 2;
+  return sum / (target.count * weightedPower(target, weights));
 }
 
 /** Learns one block and puts it into `quantization`. */
@@ -186,12 +188,12 @@ async function learnBlock(
   quantization: { activations: Map<string, Quantizer>; layers: Map<string, QuantizedLayer> },
   input: TrainingSet,
   target: TrainingSet,
-  importance: Float32Array | null,
+  weights: Float32Array,
   options: ReconstructOptions,
 ): Promise<BlockReport> {
   const { layers } = block;
   const error = async (candidate: Quantization) =>
-    errorOf(await through(block, kernels, candidate, input, options.pace), target, importance);
+    errorOf(await through(block, kernels, candidate, input, options.pace), target, weights);
   const before = await error(quantization);
   const odd = block.graph.nodes.find((node) => !hasGradient(node));
   if (odd || layers.every((name) => !quantization.layers.has(name)))
@@ -204,7 +206,7 @@ async function learnBlock(
   const part = partOf(block, quantization);
   const candidates: { made: Quantization; after: number }[] = [];
   for (const rate of RATES) {
-    const made = await learned(block, kernels, part, input, target, importance, rate, options);
+    const made = await learned(block, kernels, part, input, target, weights, rate, options);
     const after = await error({
       activations: new Map([...quantization.activations, ...made.activations]),
       layers: new Map([...quantization.layers, ...made.layers]),
@@ -226,7 +228,7 @@ async function learned(
   part: Quantization,
   input: TrainingSet,
   target: TrainingSet,
-  importance: Float32Array | null,
+  weights: Float32Array,
   rate: number,
   { steps, batch: wanted, seed, pace }: ReconstructOptions,
 ): Promise<Quantization> {
@@ -237,7 +239,7 @@ async function learned(
   });
   const batch = Math.min(wanted, input.count);
   const tape = tapeOf(block.graph, kernels, batch, { ...network.options, outputs: [block.output] });
-  const power = weightedPower(target, importance);
+  const power = weightedPower(target, weights);
   try {
     await minimize(
       {
@@ -247,7 +249,7 @@ async function learned(
         carried: [],
         input: block.input,
         output: block.output,
-        lossOf: (_, indices) => weightedError(target, indices, importance, power),
+        lossOf: (_, indices) => weightedError(target, indices, weights, power),
         hold: network.hold,
       },
       input,
