@@ -7,14 +7,16 @@ import type { Row as Answer, Trial } from './trial.ts';
 
 /**
  * The paper's claims with training: its loop (`sigma`, every plan that it looks at trained for a while), ours (the
- * default, which goes by rounding and trains once at the end) and one width for all layers. All are reconstructed and
- * trained alike at the end, on the same samples: `--training`, or the calibration data of each pair.
+ * default, which goes by rounding and trains once at the end), ours with that training of every plan, and one width for
+ * all layers. All are reconstructed and trained alike at the end, on the same samples: `--training`, or the calibration
+ * data of each pair.
  * `npm --prefix benchmarks run paper -- --only resnet --training DIR --training-samples 5000`
  */
 const { values: flags } = parseArgs({
   options: {
     pairs: { type: 'string' },
     only: { type: 'string' },
+    contenders: { type: 'string', default: '' },
     training: { type: 'string' },
     'training-samples': { type: 'string' },
     epochs: { type: 'string', default: '5' },
@@ -34,11 +36,13 @@ interface Row extends Answer {
 }
 
 const UNIFORM = 'one width';
+const between = Number(flags['epochs-per-step']);
 const contenders = [
-  { contender: "the paper's loop", strategy: 'sigma', epochsPerStep: Number(flags['epochs-per-step']) },
-  { contender: 'ours', strategy: defaultStrategy, epochsPerStep: 0 },
+  { contender: "the paper's loop", strategy: 'sigma', epochsPerStep: between },
+  { contender: 'ours, trained at the end', strategy: defaultStrategy, epochsPerStep: 0 },
+  { contender: 'ours, every plan trained', strategy: defaultStrategy, epochsPerStep: between },
   { contender: UNIFORM, strategy: 'uniform', epochsPerStep: 0 },
-];
+].filter(({ contender }) => new RegExp(flags.contenders).test(contender));
 const numbers = (text: string) => (text === '' ? [] : text.split(',').map(Number));
 
 const rows: Row[] = [];
