@@ -41,7 +41,10 @@ export function smallestLines(rows: readonly Row[]): string[] {
   const int8 = ours(rows).map(({ weightBytes, int8Bytes }) => weightBytes / int8Bytes);
   return int8.length === 0
     ? lines
-    : [...lines, `Size of the default relative to INT8, geometric mean: ${geometricMean(int8).toFixed(3)}.`];
+    : [
+        ...lines,
+        `Size of the default (\`${rows[0].recovery}\`) relative to INT8, geometric mean: ${geometricMean(int8).toFixed(3)}.`,
+      ];
 }
 
 /** How far the smallest sizes of the default fall by each recovery after the first. */
