@@ -272,7 +272,8 @@ struct PlaneSums {
   VI sum[COPIES][PLACES][R][V];
   VB line[PER_LINE];
 
-  SQ_INLINE void clear() {
+  template <class Use>
+  SQ_INLINE static void each(Use use) {
 #pragma GCC unroll 4
     for (int c = 0; c < COPIES; c++)
 #pragma GCC unroll 8
@@ -280,7 +281,11 @@ struct PlaneSums {
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++)
 #pragma GCC unroll 2
-          for (int v = 0; v < V; v++) sum[c][i][r][v] = vi_set(0);
+          for (int v = 0; v < V; v++) use(c, i, r, v);
+  }
+
+  SQ_INLINE void clear() {
+    each([&](int c, int i, int r, int v) SQ_INLINE_LAMBDA { sum[c][i][r][v] = vi_set(0); });
   }
 
   static constexpr int place_of(int vector) { return vector / PER_LINE % PARTS; }
@@ -303,17 +308,10 @@ struct PlaneSums {
   }
 
   SQ_INLINE void add_to(VI (&wide)[R][V]) const {
-#pragma GCC unroll 4
-    for (int c = 0; c < COPIES; c++)
-#pragma GCC unroll 8
-      for (int i = 0; i < PLACES; i++)
-#pragma GCC unroll 4
-        for (int r = 0; r < R; r++)
-#pragma GCC unroll 2
-          for (int v = 0; v < V; v++) {
-            const int place = i * PER_STEP + v / PER_LINE;
-            wide[r][v] = vi_add(wide[r][v], D::without_low(sum[c][i][r][v], WIDTH * place - SHIFT));
-          }
+    each([&](int c, int i, int r, int v) SQ_INLINE_LAMBDA {
+      const int place = i * PER_STEP + v / PER_LINE;
+      wide[r][v] = vi_add(wide[r][v], D::without_low(sum[c][i][r][v], WIDTH * place - SHIFT));
+    });
   }
 };
 
