@@ -176,7 +176,7 @@ struct Dot {
   static VI without_low(VI sum, int bits) { return bits > 0 ? _mm512_srai_epi32(sum, static_cast<unsigned>(bits)) : _mm512_slli_epi32(sum, static_cast<unsigned>(-bits)); }
   /** A vector that is used several times: loaded once, not again as an operand of every use. */
   static VB held(VB x) {
-#if defined(__GNUC__)
+#if defined(__GNUC__) && !defined(SQ_EMULATED)
     __asm__("" : "+v"(x));
 #endif
     return x;

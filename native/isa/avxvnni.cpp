@@ -23,7 +23,7 @@ struct Dot : BytesOfFour {
   static VI without_low(VI sum, int bits) { return bits > 0 ? _mm256_srai_epi32(sum, bits) : _mm256_slli_epi32(sum, -bits); }
   /** A vector that is used several times: loaded once, not again as an operand of every use. */
   static VB held(VB x) {
-#if defined(__GNUC__)
+#if defined(__GNUC__) && !defined(SQ_EMULATED)
     __asm__("" : "+x"(x));
 #endif
     return x;
