@@ -127,7 +127,6 @@ function placed(
   const { offsets, planned, withoutReuse } = planMemory(lives);
   const placements = new Map<number, Placement[]>();
   lives.forEach(({ slot, first }, i) => {
-    // What is fed is written before any step runs, what is handed over between the halves before the second.
     placements.set(first, [...(placements.get(first) ?? []), { slot, offset: offsets[i] }]);
   });
   return { placements, planned, withoutReuse };
