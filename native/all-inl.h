@@ -16,6 +16,7 @@
 #include "float-window-inl.h"
 #include "float-inl.h"
 #include "integer-tile-inl.h"
+#include "integer-planes-inl.h"
 #include "integer-pairs-inl.h"
 #include "integer-rows-inl.h"
 #include "integer-depthwise-inl.h"
