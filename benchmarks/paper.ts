@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { defaultStrategy } from '../lib/allocate/index.ts';
 import { type Failure, runInOwnProcess } from './own-process.ts';
 import { loadPairs, typedPath } from './pairs.ts';
-import { type Column, markdownTable, writeResults } from './results.ts';
+import { type Column, markdownTable, numbersOf, points, writeResults } from './results.ts';
 import type { Row as Answer, Trial } from './trial.ts';
 
 /**
@@ -43,7 +43,6 @@ const contenders = [
   { contender: 'ours, every plan trained', strategy: defaultStrategy, epochsPerStep: between },
   { contender: UNIFORM, strategy: 'uniform', epochsPerStep: 0 },
 ].filter(({ contender }) => new RegExp(flags.contenders).test(contender));
-const numbers = (text: string) => (text === '' ? [] : text.split(',').map(Number));
 
 const rows: Row[] = [];
 const failures: Failure[] = [];
@@ -62,8 +61,8 @@ for (const pair of pairs)
         epochs: Number(flags.epochs),
         epochsPerStep,
       },
-      maxDrops: numbers(flags['max-drop']),
-      atUniform: { bits: numbers(flags['at-uniform']), strategies: [strategy] },
+      maxDrops: numbersOf(flags['max-drop']),
+      atUniform: { bits: numbersOf(flags['at-uniform']), strategies: [strategy] },
       seed: Number(flags.seed),
       evaluations: Number(flags.evaluations),
       ...(flags.threads !== undefined && { threads: Number(flags.threads) }),
@@ -80,10 +79,6 @@ for (const pair of pairs)
         `${pair.name}, ${asked}, ${contender}: ${(weightBytes / 1000).toFixed(1)} kB, drop ${points(drop)}, ${seconds.toFixed(0)} s\n`,
       );
   }
-
-function points(value: number | null | undefined): string {
-  return value?.toFixed(2) ?? '';
-}
 
 const uniformTo = ({ pair, asked }: Row) =>
   rows.find((row) => row.contender === UNIFORM && row.pair === pair && row.asked === asked);

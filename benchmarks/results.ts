@@ -68,3 +68,13 @@ export function median(values: readonly number[]): number {
   const middle = sorted.length >> 1;
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
+
+/** `3,4` as numbers; none for an empty text. */
+export function numbersOf(text: string): number[] {
+  return text === '' ? [] : text.split(',').map(Number);
+}
+
+/** Percentage points; empty where there are none. */
+export function points(value: number | null): string {
+  return value?.toFixed(2) ?? '';
+}

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { defaultStrategy, strategies } from '../lib/allocate/index.ts';
 import { type Failure, runInOwnProcess } from './own-process.ts';
 import { loadPairs } from './pairs.ts';
-import { type Column, markdownTable, writeResults } from './results.ts';
+import { type Column, markdownTable, numbersOf, points, writeResults } from './results.ts';
 import { atUniformLines, recoveryLines, smallestLines } from './testbed-summary.ts';
 import type { Row, Trial } from './trial.ts';
 
@@ -32,10 +32,6 @@ const columns: Column<Row>[] = [
   { title: 'peak MB', right: true, text: (row) => (row.peakBytes / 1e6).toFixed(0) },
 ];
 
-function points(value: number | null): string {
-  return value === null ? '' : value.toFixed(2);
-}
-
 const { values: flags } = parseArgs({
   options: {
     pairs: { type: 'string' },
@@ -56,7 +52,6 @@ const { values: flags } = parseArgs({
 
 /** Strategies that are compared at the memory of uniform widths. */
 const AT_UNIFORM = [defaultStrategy, 'uniform'];
-const numbers = (text: string) => (text === '' ? [] : text.split(',').map(Number));
 const rows: Row[] = [];
 const failures: Failure[] = [];
 const asked = flags.strategies.split(',');
@@ -69,9 +64,9 @@ for (const { pair, recovery } of trials) {
     pair,
     recovery,
     strategies: asked,
-    maxDrops: numbers(flags['max-drop']),
+    maxDrops: numbersOf(flags['max-drop']),
     atUniform: {
-      bits: numbers(flags['at-uniform']),
+      bits: numbersOf(flags['at-uniform']),
       strategies: asked.filter((name) => AT_UNIFORM.includes(name)),
     },
     seed: Number(flags.seed),

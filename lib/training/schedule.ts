@@ -32,7 +32,7 @@ export interface Emitted {
   kept: readonly Slot[];
 }
 
-/** Cuts that are left out between two that are used, per try. */
+/** Per try, one of so many cuts is used. */
 const STRIDES = [1, 2, 3, 4, 6, 8, 12, 16];
 
 /**
