@@ -1,11 +1,16 @@
 // Float GEMM and convolution. Products read their rows in place; so do convolutions, line by line, from the input or
-// from a block of it with its padding written out. Dilated and grouped ones gather patches first.
+// from a block of it with its padding written out. Dilated and grouped ones gather patches first, and so do rows that
+// lie badly in the cache.
 
 namespace sq {
 namespace {
 
 /** Rows are fetched this far ahead, and at least a tile: far enough for the latency of memory. */
 constexpr int64_t REACH = 1024;
+
+/** Rows whole pages apart meet in the same few lines of the first cache; for so many panels it pays to move them. */
+constexpr int64_t PAGE = 4096, LEAST_PANELS = 4;
+inline bool is_whole_pages(int64_t floats) { return floats * int64_t(sizeof(float)) % PAGE == 0; }
 
 inline int64_t reach_of(int64_t lda) { return (REACH + ROWS * lda - 1) / (ROWS * lda) * ROWS * lda; }
 
@@ -19,11 +24,11 @@ void float_task(const void* context, int64_t task, int thread) {
   const float* a = job.a + first * job.shape.in_channels + group * job.weights.channels;
   int64_t lda = job.shape.in_channels;
   if (!job.in_place) {
-    float* patches = static_cast<float*>(job.pool->scratch(thread, sizeof(float) * d.rows * k));
+    lda = is_whole_pages(k) ? k + W : k;
+    float* patches = static_cast<float*>(job.pool->scratch(thread, sizeof(float) * d.rows * lda));
     if (!patches) return;
-    gather(job.a, job.shape, job.weights.channels, group, first, 1, count, patches, k, copy_floats, zero_floats);
+    gather(job.a, job.shape, job.weights.channels, group, first, 1, count, patches, lda, copy_floats, zero_floats);
     a = patches;
-    lda = k;
   }
   FloatTile tile;
   tile.runs = 1;
@@ -101,6 +106,7 @@ void float_conv(Pool& pool, const float* a, const uint8_t* packed, const Weights
     pool.run(shape.batch * job.lines.blocks * job.lines.chunks, work, float_lines_task, &job);
     return;
   }
+  if (panels >= LEAST_PANELS && is_whole_pages(shape.in_channels)) job.in_place = false;
   job.division = divide(m, panels, weights.groups, 4 * k, threads);
   pool.run(job.division.blocks * job.division.chunks * weights.groups, work, float_task, &job);
 }

@@ -142,6 +142,26 @@ inline IntegerTileCall<D> planes_tile_of(int32_t bits, int rows) {
     return bits == 8 ? planes_tile_of<D, 8>(rows) : nullptr;
 }
 
+template <class D>
+using DecodingTileCall = void (*)(const typename D::Activation*, int64_t, const IntegerTile&, uint8_t*, uint8_t*, int64_t);
+
+/** The first tile of a full panel below 8 bits; null where the panel is better decoded before. */
+template <class D>
+inline DecodingTileCall<D> decoding_tile_of([[maybe_unused]] int32_t bits) {
+  if constexpr (DECODES_FIRST<D>) {
+    switch (bits) {
+      case 2: return decoding_tile<D, 2>;
+      case 3: return decoding_tile<D, 3>;
+      case 4: return decoding_tile<D, 4>;
+      case 5: return decoding_tile<D, 5>;
+      case 6: return decoding_tile<D, 6>;
+      case 7: return decoding_tile<D, 7>;
+      default: break;
+    }
+  }
+  return nullptr;
+}
+
 /** Few rows, for the tiles that decode as they go. */
 template <class A>
 struct FewRows {
@@ -224,6 +244,8 @@ void integer_task(const void* context, int64_t task, int thread) {
   if (few_call) few = few_rows<D>(rows, depth, weights.bits, zero, memory, tile);
   const int64_t element = output_bytes(job.out), ldc = weights.out_channels * element;
   const int64_t first = has_lines(job.reading) ? (block / d.blocks * s.out_height + block % d.blocks * d.rows) * s.out_width : block * d.rows;
+  const auto decoding = rows.positions >= ROWS && (!is_linewise(job.reading) || tile.steps % STEPS_PER_CHUNK<D> == 0)
+                            ? decoding_tile_of<D>(weights.bits) : nullptr;
   const int64_t last = (chunk + 1) * d.panels_per_chunk, tiles = (rows.positions + ROWS - 1) / ROWS;
   for (int64_t index = chunk * d.panels_per_chunk; index < last && index < layout.panels; index++) {
     const Panel panel = panel_at(index, layout.columns);
@@ -238,13 +260,21 @@ void integer_task(const void* context, int64_t task, int thread) {
       few_call(few.a, few.lda, tile, out, ldc);
       continue;
     }
-    if (weights.bits < 8) {  // over the few rows, which the last panel alone no longer needs
+    const bool decodes = decoding && panel.vectors == 2;
+    if (weights.bits < 8 && !decodes) {  // over the few rows, which the last panel alone no longer needs
       planes_decode(packed + HEADER, depth * panel.vectors * W, weights.bits, memory);
       tile.weights = memory;
     }
     for (int64_t strip = 0; strip < rows.strips; strip++) {
       const A* a = rows.a + strip * rows.strip;
-      for (int64_t i = 0, r = 0; i < tiles; i++) {
+      int64_t i = 0, r = 0;
+      if (decodes && strip == 0) {
+        decoding(a, rows.lda, tile, memory, out, ldc);
+        tile.weights = memory;
+        i = 1;
+        r = ROWS;
+      }
+      for (; i < tiles; i++) {
         const int count = static_cast<int>((rows.positions - r) / (tiles - i));  // tiles of like size
         const auto call = panel.vectors == 2 ? integer_tile_of<D, 2>(count) : integer_tile_of<D, 1>(count);
         call(a + r * rows.lda, rows.lda, tile, out + (strip * rows.positions + r) * ldc, ldc);

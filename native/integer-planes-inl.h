@@ -1,5 +1,5 @@
-// Tiles of few rows: the bit planes of a panel are multiplied as memory delivers them, never written decoded. What tiles
-// share is in integer-tile-inl.h.
+// Tiles that decode as they go. Of few rows: the bit planes of a panel are multiplied as memory delivers them, never written
+// decoded. Of many: the first tile decodes for those below it. What tiles share is in integer-tile-inl.h.
 
 namespace sq {
 namespace {
@@ -101,11 +101,15 @@ SQ_INLINE void dots_in_place(const uint8_t*& p, const typename D::Activation*& a
   if constexpr (ONE) ones.add_to(wide);
 }
 
+/** Steps of a tile of two vectors per chunk. */
+template <class D>
+constexpr int STEPS_PER_CHUNK = CHUNK / (2 * W * D::STEP);
+
 /** Few rows, one run: the planes of a full panel are decoded in registers and used at once, as memory delivers them. */
 template <class D, int BITS, int R>
 void planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile& tile, uint8_t* out, int64_t ldc) {
   constexpr bool STORED = TAKES_STORED<D> && BITS < 8;
-  constexpr int V = 2, WEIGHTS = W * D::STEP, STEPS = CHUNK / (V * WEIGHTS), BYTES = LINE * BITS;
+  constexpr int V = 2, WEIGHTS = W * D::STEP, STEPS = STEPS_PER_CHUNK<D>, BYTES = LINE * BITS;
   static_assert(D::STEP == 4 || BITS == 8, "a vector of bytes holds four weights of each column");
   VI wide[R][V];
 #pragma GCC unroll 4
@@ -197,6 +201,40 @@ void planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile
     }
   if constexpr (IS_SPLIT<D>) add_rests<D, R, V>(wide, rows, lda, tile);
   integer_store_rows(wide, tile, out, ldc);
+}
+
+/** Whether the first tile of a panel decodes it for the others: beside that many dots, decoding costs next to nothing. */
+template <class D>
+constexpr bool DECODES_FIRST = WB == LINE && D::STEP == 4;
+
+/** As integer_tile, of a full panel in planes: what it decodes is left in `decoded`. Runs are whole chunks, or there is one. */
+template <class D, int BITS>
+void decoding_tile(const typename D::Activation* a, int64_t lda, const IntegerTile& tile, uint8_t* decoded, uint8_t* out, int64_t ldc) {
+  constexpr int V = 2, STEPS = STEPS_PER_CHUNK<D>;
+  IntegerSums<D, ROWS, V> s(a, lda);
+  s.set(tile.offset);
+  const uint8_t* p = tile.weights;
+  for (int64_t line = 0; line < tile.lines; line++, s.move(tile.line_skip))
+    for (int64_t run = 0; run < tile.runs; run++, s.move(tile.run_skip)) {
+      int64_t left = tile.steps;
+      for (; left >= STEPS; left -= STEPS, p += LINE * BITS, decoded += CHUNK) {
+#pragma GCC unroll 4
+        for (int i = 0; i < STEPS; i++) {
+          typename D::Weights weights[V];
+#pragma GCC unroll 2
+          for (int v = 0; v < V; v++) {
+            weights[v] = D::from_bytes(planes_vector<BITS>(p, V * i + v));
+            vb_store(decoded + (V * i + v) * WB, weights[v]);
+          }
+          s.step(weights, lda);
+        }
+      }
+      if (left == 0) continue;
+      decode_chunks<BITS>(p, 1, decoded);
+      const uint8_t* w = decoded;
+      s.dots(left, w, lda);
+    }
+  integer_store_rows(s.sum, tile, out, ldc);
 }
 
 }  // namespace

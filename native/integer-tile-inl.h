@@ -179,18 +179,22 @@ struct IntegerSums {
     for (int i = 0; i < POINTERS; i++) row[i] += by;
   }
 
+  SQ_INLINE void step(const typename D::Weights* weights, int64_t lda) {
+#pragma GCC unroll 12
+    for (int r = 0; r < R; r++) {
+      const auto x = D::activations(row[r / ROWS_PER_POINTER] + (r % ROWS_PER_POINTER) * lda);
+#pragma GCC unroll 2
+      for (int v = 0; v < V; v++) sum[r][v] = D::dot(sum[r][v], weights[v], x);
+    }
+    move(D::STEP);
+  }
+
   SQ_INLINE void dots(int64_t n, const uint8_t*& w, int64_t lda) {
     for (int64_t i = 0; i < n; i++, w += V * D::STEP * W) {
       typename D::Weights weights[V];
 #pragma GCC unroll 2
       for (int v = 0; v < V; v++) weights[v] = D::weights(w + v * D::STEP * W);
-#pragma GCC unroll 12
-      for (int r = 0; r < R; r++) {
-        const auto x = D::activations(row[r / ROWS_PER_POINTER] + (r % ROWS_PER_POINTER) * lda);
-#pragma GCC unroll 2
-        for (int v = 0; v < V; v++) sum[r][v] = D::dot(sum[r][v], weights[v], x);
-      }
-      move(D::STEP);
+      step(weights, lda);
     }
   }
 };
