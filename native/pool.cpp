@@ -12,6 +12,8 @@
 
 #ifdef __linux__
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 #if defined(_MSC_VER)
 #include <intrin.h>
@@ -70,21 +72,48 @@ int processor() {
 }
 
 /**
- * Linux likes to wake a thread on the processor of the one that woke it, where it would take turns with it until the
- * next balancing, milliseconds later. A worker that finds itself there moves to another processor, if it may use one.
+ * Where a worker runs: not on the processor of the thread that gives it work. Linux likes to wake a thread on the
+ * processor of the one that woke it, and some kernels gather threads of little work on few processors; there it would
+ * take turns with the other until the next balancing, milliseconds later.
  */
-void leave(int processor) {
+class Placement {
+ public:
+  /** Called by the worker, first. */
+  void begin() {
 #ifdef __linux__
-  cpu_set_t allowed;
-  if (processor < 0 || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
-  cpu_set_t others = allowed;
-  CPU_CLR(processor, &others);
-  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
-  sched_setaffinity(0, sizeof allowed, &allowed);
-#else
-  static_cast<void>(processor);
+    thread_ = static_cast<pid_t>(syscall(SYS_gettid));
+    sched_getaffinity(0, sizeof allowed_, &allowed_);
 #endif
-}
+  }
+
+  /** Called by who gives it work, while it sleeps. */
+  void keep_off(int processor) {
+    if (processor == off_) return;
+#ifdef __linux__
+    sched_getaffinity(0, sizeof allowed_, &allowed_);
+#endif
+    move_off(processor);
+  }
+
+  /** Called by the worker, or as keep_off. */
+  void move_off(int processor) {
+#ifdef __linux__
+    cpu_set_t others = allowed_;
+    if (processor < 0) return;
+    CPU_CLR(processor, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(thread_, sizeof others, &others) == 0) off_ = processor;
+#else
+    static_cast<void>(processor);
+#endif
+  }
+
+ private:
+  int off_ = -1;
+#ifdef __linux__
+  pid_t thread_ = 0;
+  cpu_set_t allowed_;
+#endif
+};
 
 /** condition.wait(lock) without the symbol that GCC 12 renamed, so that systems with older libraries load the addon. */
 void sleep(std::condition_variable& condition, std::unique_lock<std::mutex>& lock) {
@@ -107,12 +136,14 @@ struct Worker {
   std::atomic<bool> asleep{false};
   std::mutex mutex;
   std::condition_variable wake;
+  Placement placement;
   std::thread thread;
 
   void call() {
     ticket.fetch_add(1);
     if (!asleep.load()) return;
     std::lock_guard<std::mutex> lock(mutex);
+    placement.keep_off(processor());
     wake.notify_one();
   }
 
@@ -181,11 +212,12 @@ struct Pool::State {
 
   void work(int thread) {
     Worker& self = workers[size_t(thread - 1)];
+    self.placement.begin();
     for (uint32_t seen = 0;;) {
       seen = self.await(seen, spinning);
       if (ending.load()) return;
       if (gate.fetch_add(1, std::memory_order_acquire) >= 0) {
-        if (processor() == home) leave(home);
+        if (processor() == home) self.placement.move_off(home);
         drain(thread);
       }
       gate.fetch_sub(1, std::memory_order_release);
