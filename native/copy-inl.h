@@ -18,6 +18,15 @@ inline void copy_bytes(const uint8_t* from, uint8_t* to, int64_t n) {
   for (int64_t i = 0; i < n; i++) to[i] = from[i];
 }
 
+/** One value for a whole row: a constant border. */
+template <class T>
+inline void fill_rows(const T* from, T* to, const PlaneCopy& p) {
+  for (int64_t r = 0; r < p.rows; r++, from += p.from_row, to += p.to_row) {
+    const T value = *from;
+    for (int64_t c = 0; c < p.columns; c++) to[c] = value;
+  }
+}
+
 template <class T>
 inline void copy_elements(const T* from, T* to, const PlaneCopy& p) {
   from += p.from;
@@ -28,6 +37,7 @@ inline void copy_elements(const T* from, T* to, const PlaneCopy& p) {
                  p.columns * int64_t(sizeof(T)));
     return;
   }
+  if (p.from_column == 0 && p.to_column == 1) return fill_rows(from, to, p);
   if (p.rows == 3 && p.to_row == 1) return interleave_rows<T, 3>(from, to, p);  // pictures, channels last
   for (int64_t r = 0; r < p.rows; r++, from += p.from_row, to += p.to_row)
     for (int64_t c = 0; c < p.columns; c++) to[c * p.to_column] = from[c * p.from_column];
