@@ -1,6 +1,7 @@
 // The addon's module: which instruction sets there are, backends and their end; the verbs stand in verbs.cpp. Only
 // these, call.h, copies.h and later.h know Node-API. No exception crosses it.
 #include "call.h"
+#include "pages.h"
 #include "processor.h"
 
 #include <new>
@@ -162,13 +163,15 @@ napi_value fused(napi_env env, napi_callback_info info) {
   return value;
 }
 
-/** misalignment(bytes): how far its first byte lies behind a multiple of 64. */
-napi_value misalignment(napi_env env, napi_callback_info info) {
+/** settle(bytes), of memory not yet written: asks for large pages, and returns how far its first byte lies behind a multiple of 64. */
+napi_value settle(napi_env env, napi_callback_info info) {
   Call c(env, info);
   Bytes bytes{};
   c.read(bytes);
   napi_value value = nullptr;
-  if (c.fits()) napi_create_uint32(env, static_cast<uint32_t>(reinterpret_cast<uintptr_t>(bytes.data) % 64), &value);
+  if (!c.fits()) return nullptr;
+  ask_for_large_pages(bytes.data, static_cast<size_t>(bytes.length));
+  napi_create_uint32(env, static_cast<uint32_t>(reinterpret_cast<uintptr_t>(bytes.data) % 64), &value);
   return value;
 }
 
@@ -188,7 +191,7 @@ constexpr struct {
 } EXPORTS[] = {
     {"isas", isas},   {"create", create},
     {"dispose", dispose}, {"fused", fused},
-    {"misalignment", misalignment}, {"takeErrors", take_errors},
+    {"settle", settle}, {"takeErrors", take_errors},
     {"record", record_calls}, {"recorded", recorded},
 };
 

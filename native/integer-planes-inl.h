@@ -130,7 +130,6 @@ void planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile
   } else {
     // One row has too few sums to hide the latency of a wide dot: even and odd steps sum apart.
     constexpr int U = R == 1 && !D::NARROW ? 2 : 1, DRAIN = D::NARROW ? 1 << (7 - BITS) : STEPS;
-    constexpr int CHUNKS_AHEAD = 8;  // chunks; what a core has under way towards the third cache
     VI sum[U][R][V];
     const auto clear = [&]() SQ_INLINE_LAMBDA {
 #pragma GCC unroll 2
@@ -160,8 +159,6 @@ void planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile
     clear();
     int held = 0;
     for (; left >= STEPS; left -= STEPS, p += BYTES, a += STEPS * D::STEP) {
-#pragma GCC unroll 8
-      for (int i = 0; i < BITS; i++) prefetch(p + CHUNKS_AHEAD * BYTES + i * LINE);
 #pragma GCC unroll 32
       for (int i = 0; i < STEPS; i++) {
         const auto w0 = weights(V * i), w1 = weights(V * i + 1);

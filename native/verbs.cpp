@@ -1,6 +1,7 @@
 // The verbs of lib/kernels/kernels.ts for JavaScript: each a function whose parameters say what is read, in the order
 // of the interface. Shapes take no argument (see Backend::shapes).
 #include "later.h"
+#include "pages.h"
 
 namespace sq {
 namespace {
@@ -35,6 +36,7 @@ void unpack(K k, Pool& pool, Bytes packed, int32_t bits, OutBytes q) { k.unpack(
 double weights_size(K k, Pool&, WeightsShape shape) { return static_cast<double>(k.weights_size(shape)); }
 
 void pack_weights(K k, Pool&, Bytes q, WeightsShape shape, OutBytes packed) {
+  ask_for_large_pages(packed.data, static_cast<size_t>(packed.length));
   k.pack_weights(signed_of(q), shape, packed.data);
 }
 
@@ -49,6 +51,7 @@ void conv(K k, Pool& pool, Bytes a, Bytes packed, WeightsShape weights, ConvShap
 double float_weights_size(K k, Pool&, WeightsShape shape) { return static_cast<double>(k.float_weights_size(shape)); }
 
 void pack_float_weights(K k, Pool&, Floats w, WeightsShape shape, OutBytes packed) {
+  ask_for_large_pages(packed.data, static_cast<size_t>(packed.length));
   k.pack_float_weights(w.data, shape, packed.data);
 }
 

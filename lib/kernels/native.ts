@@ -30,8 +30,8 @@ type Addon = {
   create(isa: string, threads: number, shapes: Int32Array): Handle | null;
   dispose(handle: Handle): void;
   fused(handle: Handle): boolean;
-  /** How far the first byte lies behind a multiple of 64. */
-  misalignment(handle: Handle, bytes: Uint8Array): number;
+  /** Of fresh memory: asks for large pages, and returns how far its first byte lies behind a multiple of 64. */
+  settle(handle: Handle, bytes: Uint8Array): number;
   takeErrors(errorClass: typeof SigmaQuantError): void;
   /** From here on calls are recorded, until `recorded`, which returns the tape that `play` takes. */
   record(handle: Handle): void;
@@ -116,12 +116,12 @@ function describe(shape: ConvShape): void {
 }
 
 /** Regions of ordinary ArrayBuffers that begin at a whole cache line. */
-function alignedArena(misalignment: (bytes: Uint8Array) => number): Arena {
+function alignedArena(settle: (bytes: Uint8Array) => number): Arena {
   return {
     epoch: 0,
     allocate(byteLength: number): Region {
       const region = heapArena.allocate(byteLength + ALIGNMENT);
-      const start = (ALIGNMENT - misalignment(region.bytes())) % ALIGNMENT;
+      const start = (ALIGNMENT - settle(region.bytes())) % ALIGNMENT;
       const rest = (offset: number, size: number) => Math.floor((byteLength - offset) / size);
       return {
         byteLength,
@@ -272,7 +272,7 @@ export function createNative(options: KernelsOptions = {}): Kernels {
     isa,
     threads,
     fused: native.fused(h),
-    arena: alignedArena((bytes) => native.misalignment(h, bytes)),
+    arena: alignedArena((bytes) => native.settle(h, bytes)),
     dispose: () => native.dispose(h),
     ...verbsOf(native, h),
     later,
