@@ -5,10 +5,10 @@
 namespace sq {
 namespace {
 
-/** Column sums, then bytes or planes [taps][padded channels]. */
+/** Column sums, then bytes [taps][padded channels], packed below 8 bits. */
 inline int64_t depthwise_header(const WeightsShape& s) { return padded_columns(s.groups) * 4; }
 int64_t depthwise_size(const WeightsShape& s) {
-  return depthwise_header(s) + planes_size(padded_columns(s.groups) * s.taps, s.bits);
+  return depthwise_header(s) + fields_size(padded_columns(s.groups) * s.taps, s.bits);
 }
 
 void pack_depthwise(const int8_t* q, const WeightsShape& s, uint8_t* packed) {
@@ -27,7 +27,7 @@ void pack_depthwise(const int8_t* q, const WeightsShape& s, uint8_t* packed) {
       tap++;
     }
   };
-  planes_encode(some, padded * taps, s.bits, packed + depthwise_header(s));
+  fields_encode(some, padded * taps, s.bits, packed + depthwise_header(s));
 }
 
 /** Lines of outputs that a strip of `quads` times STEP lines serves. */
@@ -149,7 +149,7 @@ struct Strip {
   }
 };
 
-/** Scratch of one task: planes decoded to bytes, a line of padding, interleaved weights, the strip. */
+/** Scratch of one task: weights decoded to bytes, a line of padding, interleaved weights, the strip. */
 template <class D>
 struct DepthwiseScratch {
   int64_t quads, together, decoded, padding, weights, columns;
@@ -159,7 +159,7 @@ struct DepthwiseScratch {
     const int64_t unit = NR * D::STEP;
     quads = (s.kernel_height + D::STEP - 1) / D::STEP;
     together = lines_together(s, quads, D::STEP);
-    decoded = job.weights.bits < 8 ? planes_values(padded_columns(s.in_channels) * job.weights.taps) : 0;
+    decoded = job.weights.bits < 8 ? fields_values(padded_columns(s.in_channels) * job.weights.taps) : 0;
     padding = round_up(int64_t(s.in_width) * s.in_channels + NR, LINE);
     weights = round_up(together * quads * s.kernel_width * unit, LINE);
     columns = width_needed(s) * quads * unit * int64_t(sizeof(typename D::Activation));
@@ -204,7 +204,7 @@ void depthwise_task(const void* context, int64_t task, int thread) {
   const int64_t c = s.in_channels;
   const uint8_t* bytes = job.packed + depthwise_header(job.weights);
   if (scratch.decoded > 0) {
-    planes_decode(bytes, padded_columns(c) * job.weights.taps, job.weights.bits, memory);
+    fields_decode(bytes, padded_columns(c) * job.weights.taps, job.weights.bits, memory);
     bytes = memory;
   }
   memset(memory + scratch.decoded, job.zero_point, static_cast<size_t>(scratch.padding));

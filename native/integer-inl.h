@@ -1,5 +1,5 @@
-// Integer GEMM and convolution. Weights lie in panels [depth / STEP][NR or W][STEP], as bit planes below 8 bits, their
-// column sums before them. A panel is decoded once per task and used for all its rows; few rows decode as they go.
+// Integer GEMM and convolution. Weights lie in panels [depth / STEP][NR or W][STEP], packed below 8 bits, their column
+// sums before them. A panel is decoded once per task and used for all its rows; few rows decode as they go.
 
 namespace sq {
 namespace {
@@ -19,7 +19,7 @@ struct Layout {
   }
   /** Column sums, weights, and what was split off them. */
   int64_t panel(int vectors, int32_t bits) const {
-    return HEADER + planes_size(depth * vectors * W, bits) + (IS_SPLIT<D> ? rests_size(depth) : 0);
+    return HEADER + fields_size(depth * vectors * W, bits) + (IS_SPLIT<D> ? rests_size(depth) : 0);
   }
 };
 
@@ -75,7 +75,7 @@ bool pack_panels(const int8_t* q, const WeightsShape& s, uint8_t* packed) {
       const int8_t* first = q + panel.first * k;
       panel_sums(first, k, panel, packed);
       const auto some = [&](int64_t at, int64_t n, int8_t* to) { panel_values<D::STEP>(first, k, panel, at, n, to); };
-      planes_encode(some, layout.depth * width, s.bits, packed + HEADER);
+      fields_encode(some, layout.depth * width, s.bits, packed + HEADER);
       if constexpr (IS_SPLIT<D>) {
         auto* weights = reinterpret_cast<int8_t*>(packed + HEADER);
         if (!split_panel<D::STEP>(weights, layout.depth, width, packed + HEADER + layout.depth * width)) return false;
@@ -113,33 +113,33 @@ inline IntegerTileCall<D> integer_tile_of(int rows) {
 }
 
 template <class D, int BITS, int R = FEW_ROWS>
-inline IntegerTileCall<D> planes_tile_of(int rows) {
+inline IntegerTileCall<D> fields_tile_of(int rows) {
   if constexpr (R > 1)
-    if (rows != R) return planes_tile_of<D, BITS, R - 1>(rows);
+    if (rows != R) return fields_tile_of<D, BITS, R - 1>(rows);
   if constexpr (IN_PAIRS<D>)
-    return paired_planes_tile<D, BITS, R>;
+    return paired_fields_tile<D, BITS, R>;
   else
-    return planes_tile<D, BITS, R>;
+    return fields_tile<D, BITS, R>;
 }
 
 /** The tile that decodes as it goes; null where the panel is better decoded first, or needs no decoding. */
 template <class D>
-inline IntegerTileCall<D> planes_tile_of(int32_t bits, int rows) {
+inline IntegerTileCall<D> fields_tile_of(int32_t bits, int rows) {
   if constexpr ((D::STEP == 4 && !IS_SPLIT<D>) || IN_PAIRS<D>) {
     switch (bits) {
-      case 2: return planes_tile_of<D, 2>(rows);
-      case 3: return planes_tile_of<D, 3>(rows);
-      case 4: return planes_tile_of<D, 4>(rows);
-      case 5: return planes_tile_of<D, 5>(rows);
-      case 6: return planes_tile_of<D, 6>(rows);
-      case 7: return planes_tile_of<D, 7>(rows);
+      case 2: return fields_tile_of<D, 2>(rows);
+      case 3: return fields_tile_of<D, 3>(rows);
+      case 4: return fields_tile_of<D, 4>(rows);
+      case 5: return fields_tile_of<D, 5>(rows);
+      case 6: return fields_tile_of<D, 6>(rows);
+      case 7: return fields_tile_of<D, 7>(rows);
       default: break;
     }
   }
   if constexpr (D::NARROW)
     return nullptr;
   else
-    return bits == 8 ? planes_tile_of<D, 8>(rows) : nullptr;
+    return bits == 8 ? fields_tile_of<D, 8>(rows) : nullptr;
 }
 
 template <class D>
@@ -216,7 +216,7 @@ void integer_task(const void* context, int64_t task, int thread) {
   const int64_t depth = layout.depth;
   const int64_t chunk = task % d.chunks, pictures = has_lines(job.reading) ? s.batch : 1;
   const int64_t block = task / d.chunks % (d.blocks * pictures), group = task / d.chunks / (d.blocks * pictures);
-  int64_t panel_values = weights.bits < 8 ? round_up(planes_values(depth * NR), LINE) : 0;
+  int64_t panel_values = weights.bits < 8 ? round_up(fields_values(depth * NR), LINE) : 0;
   if (IS_SPLIT<D>) panel_values = round_up(most_rests(depth) * int64_t(sizeof(int64_t)), LINE);
   auto* memory = static_cast<uint8_t*>(job.pool->scratch(thread, panel_values + rows_bytes<A>(job, depth)));
   if (!memory) return;
@@ -239,7 +239,7 @@ void integer_task(const void* context, int64_t task, int thread) {
   }
   const uint32_t zero = static_cast<uint32_t>(job.zero_point + carried_shift(A{}, job.a.is_signed));
   const auto few_call = rows.strips == 1 && rows.positions <= FEW_ROWS && !is_linewise(job.reading)
-                            ? planes_tile_of<D>(weights.bits, static_cast<int>(rows.positions)) : nullptr;
+                            ? fields_tile_of<D>(weights.bits, static_cast<int>(rows.positions)) : nullptr;
   FewRows<A> few{};
   if (few_call) few = few_rows<D>(rows, depth, weights.bits, zero, memory, tile);
   const int64_t element = output_bytes(job.out), ldc = weights.out_channels * element;
@@ -262,7 +262,7 @@ void integer_task(const void* context, int64_t task, int thread) {
     }
     const bool decodes = decoding && panel.vectors == 2;
     if (weights.bits < 8 && !decodes) {  // over the few rows, which the last panel alone no longer needs
-      planes_decode(packed + HEADER, depth * panel.vectors * W, weights.bits, memory);
+      fields_decode(packed + HEADER, depth * panel.vectors * W, weights.bits, memory);
       tile.weights = memory;
     }
     for (int64_t strip = 0; strip < rows.strips; strip++) {

@@ -79,9 +79,9 @@ void paired_tile(const typename D::Activation* a, int64_t lda, const IntegerTile
   s.store(tile, out, ldc);
 }
 
-/** As planes_tile. */
+/** As fields_tile. */
 template <class D, int BITS, int R>
-void paired_planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile& tile, uint8_t* out, int64_t ldc) {
+void paired_fields_tile(const typename D::Activation* a, int64_t lda, const IntegerTile& tile, uint8_t* out, int64_t ldc) {
   using Sums = PairSums<D, R, 2>;
   constexpr int BLOCKS = Sums::BLOCKS, STEPS = VECTORS_PER_CHUNK / BLOCKS, BYTES = LINE * BITS;
   constexpr int CHUNKS_AHEAD = 8;  // chunks
@@ -96,7 +96,7 @@ void paired_planes_tile(const typename D::Activation* a, int64_t lda, const Inte
     for (int i = 0; i < STEPS; i++) {
       typename D::Weights weights[BLOCKS];
 #pragma GCC unroll 4
-      for (int j = 0; j < BLOCKS; j++) weights[j] = D::from_bytes(planes_vector<BITS>(p, i * BLOCKS + j));
+      for (int j = 0; j < BLOCKS; j++) weights[j] = D::from_bytes(fields_vector<BITS>(p, i * BLOCKS + j));
       (i % 2 ? odd : even).step(weights, i * D::STEP);
     }
   }

@@ -27,7 +27,7 @@ const X86 = /^(avx2|avxvnni|avx512vnni)$/;
 const FAMILIES = [
   { name: 'integer tiles', functions: /\b(integer|decoding)_tile</, isas: X86 },
   // Told, not failed: sums of 16 bits are drained into memory on purpose, and these loops wait for memory anyway.
-  { name: 'GEMV', functions: /\bplanes_tile</, isas: X86, mayWait: true },
+  { name: 'GEMV', functions: /\bfields_tile</, isas: X86, mayWait: true },
   { name: 'integer depthwise', functions: /\bdepthwise_(block|task)<sq::/, isas: X86 },
   { name: 'float tiles', functions: /\bfloat_(tile|lines|task)/, isas: X86 },
   { name: 'float depthwise', functions: /\bfloat_depthwise</, isas: X86 },
@@ -36,13 +36,13 @@ const FAMILIES = [
 /**
  * Spills that are known, with how many vectors. Twelve sums, two weights, one activation, the ones and a product are 17
  * vectors for 16 registers; the sum that goes by memory has the rest of the loop to come back. The loop over what was
- * split off runs once for sixteen steps at most, and keeps two activations in memory besides. 24 sums, two weights, three
- * masks and three planes that are put together are 32 vectors, which leaves none for an activation; one tile of a panel does it.
+ * split off runs once for sixteen steps at most, and keeps two activations in memory besides. 24 sums, two weights and an
+ * activation leave five vectors for the seven pieces of the last line of a chunk of 7 bits; one tile of a panel does it.
  */
 const KNOWN = new Map([
   ['avx2 sq::integer_tile<sq::PairedDot, 6, 2>', 1],
   ['avx2 sq::integer_tile<sq::SplitDot, 6, 2>', 3],
-  ['avx512vnni sq::decoding_tile<sq::Dot, 7>', 1],
+  ['avx512vnni sq::decoding_tile<sq::Dot, 7>', 3],
 ]);
 
 /** Instructions that only instruction-set files may hold: those of AVX and later, by their registers or names. */

@@ -1,113 +1,117 @@
-// Tiles that decode as they go. Of few rows: the bit planes of a panel are multiplied as memory delivers them, never written
-// decoded. Of many: the first tile decodes for those below it. What tiles share is in integer-tile-inl.h.
+// Tiles that decode as they go. Of few rows: a panel is multiplied as memory delivers it, never written decoded. Of many:
+// the first tile decodes for those below it. What tiles share is in integer-tile-inl.h.
 
 namespace sq {
 namespace {
 
-/** Dots that also multiply unsigned weights by signed activations: they take planes as they are stored. */
+/** Dots that also multiply unsigned weights by signed activations: they take values as they are stored. */
 template <class D>
 constexpr bool TAKES_STORED = requires { D::stored_dot(VI{}, VB{}, VB{}); };
 
 /**
- * Fields of planes can be multiplied where they lie in their bytes, without a shift: every place of a field has sums of
- * its own, 2^(width * place) times too large. One dot per plane instead of decoding: for all widths with one plane, and
- * for one row where there are registers enough.
+ * Pieces can be multiplied where they lie in their bytes, without a shift: for every distance from there to their place
+ * in the values there are sums of their own, 2^distance times too large. A mask and a dot per piece instead of decoding,
+ * where there are registers enough.
  */
 template <class D, int BITS, int R>
 constexpr bool IN_PLACE = BITS < 8 && requires { D::without_low(VI{}, 0); } &&
-                          (BITS == 2 || BITS == 4 ? R * 2 * (8 / BITS) <= (WB == LINE ? 32 : 8) : R == 1 && WB == LINE);
+                          (8 % BITS == 0 ? R * 2 * (8 / BITS) <= (WB == LINE ? 32 : 8) : R == 1 && WB == LINE);
 
-/** Sums of one plane of a chunk, for V vectors of columns and R rows; SHIFT is where its bits belong in a value. */
-template <class D, int WIDTH, int SHIFT, int COPIES, int R, int V>
-struct PlaneSums {
-  static constexpr int PARTS = 8 / WIDTH, PER_LINE = LINE / WB;
-  /** A step goes through V vectors: so many places apart. */
-  static constexpr int PER_STEP = V / PER_LINE, PLACES = PARTS / PER_STEP;
-  VI sum[COPIES][PLACES][R][V];
+/** Sums of the pieces of a panel's chunks, for V vectors of columns and R rows. */
+template <class D, int BITS, int R, int V>
+struct PieceSums {
+  static constexpr int PER_LINE = LINE / WB, STEPS = VECTORS_PER_CHUNK / V, WHOLE = 8 / BITS;
+  /** Copies hide the latency of dots where one distance has most of them: in turns, step by step or as distances come again. */
+  static constexpr int COPIES = R == 1 && WB == LINE ? 2 : 1, TURN = WHOLE * PER_LINE > V ? WHOLE * PER_LINE / V : 1;
+  VI sum[COPIES][8][R][V];
   VB line[PER_LINE];
+
+  static constexpr int distance_of(int value_line, int n) { return PIECES<BITS>.piece[value_line][n].at - PIECES<BITS>.piece[value_line][n].to; }
+
+  /** Whether column vector v has pieces at this distance in a step of this copy. */
+  static constexpr bool has(int copy, int distance, int v) {
+    for (int step = 0; step < STEPS; step++)
+      for (int n = 0; n < PIECES<BITS>.count[(V * step + v) / PER_LINE]; n++)
+        if (step / TURN % COPIES == copy && distance_of((V * step + v) / PER_LINE, n) == distance) return true;
+    return false;
+  }
 
   template <class Use>
   SQ_INLINE static void each(Use use) {
-#pragma GCC unroll 4
-    for (int c = 0; c < COPIES; c++)
-#pragma GCC unroll 8
-      for (int i = 0; i < PLACES; i++)
-#pragma GCC unroll 4
-        for (int r = 0; r < R; r++)
 #pragma GCC unroll 2
-          for (int v = 0; v < V; v++) use(c, i, r, v);
+    for (int copy = 0; copy < COPIES; copy++)
+#pragma GCC unroll 8
+      for (int distance = 0; distance < 8; distance++)
+#pragma GCC unroll 2
+        for (int v = 0; v < V; v++)
+          if (has(copy, distance, v))
+#pragma GCC unroll 4
+            for (int r = 0; r < R; r++) use(copy, distance, r, v);
   }
 
   SQ_INLINE void clear() {
-    each([&](int c, int i, int r, int v) SQ_INLINE_LAMBDA { sum[c][i][r][v] = vi_set(0); });
+    each([&](int copy, int distance, int r, int v) SQ_INLINE_LAMBDA { sum[copy][distance][r][v] = vi_set(0); });
   }
 
-  static constexpr int place_of(int vector) { return vector / PER_LINE % PARTS; }
-
-  /** Step `step` of a chunk, which x(r) has the activations of. A line is loaded once for all its fields. */
+  /** Step `step` of the chunk at p, which x(r) has the activations of. A line of whole values is loaded once for all of them. */
   template <class X>
-  SQ_INLINE void dots(const uint8_t* plane, int step, X x) {
+  SQ_INLINE void dots(const uint8_t* p, int step, X x) {
 #pragma GCC unroll 2
     for (int v = 0; v < V; v++) {
-      const int vector = V * step + v, place = place_of(vector);
-      VB& bytes = line[vector % PER_LINE];
-      if (place == 0) bytes = D::held(vb_load(plane + vector / PER_LINE / PARTS * LINE + vector % PER_LINE * WB));
-      const VB field = vb_and(bytes, vb_set(static_cast<uint8_t>(((1 << WIDTH) - 1) << (WIDTH * place))));
+      const int vector = V * step + v, value_line = vector / PER_LINE, part = vector % PER_LINE;
+#pragma GCC unroll 7
+      for (int n = 0; n < MOST_PIECES; n++) {
+        if (n >= PIECES<BITS>.count[value_line]) continue;
+        const Piece piece = PIECES<BITS>.piece[value_line][n];
+        VB bytes = line[part];
+        if (value_line % WHOLE == 0 || value_line >= WHOLE * BITS) bytes = D::held(vb_load(p + piece.line * LINE + part * WB));
+        line[part] = bytes;
+        const VB field = vb_and(bytes, vb_set(static_cast<uint8_t>(mask_of(piece.at, piece.width))));
 #pragma GCC unroll 4
-      for (int r = 0; r < R; r++) {
-        VI& to = sum[step / PLACES % COPIES][place / PER_STEP][r][v];
-        to = D::stored_dot(to, field, x(r));
+        for (int r = 0; r < R; r++) {
+          VI& to = sum[step / TURN % COPIES][piece.at - piece.to][r][v];
+          to = D::stored_dot(to, field, x(r));
+        }
       }
     }
   }
 
   SQ_INLINE void add_to(VI (&wide)[R][V]) const {
-    each([&](int c, int i, int r, int v) SQ_INLINE_LAMBDA {
-      const int place = i * PER_STEP + v / PER_LINE;
-      wide[r][v] = vi_add(wide[r][v], D::without_low(sum[c][i][r][v], WIDTH * place - SHIFT));
+    each([&](int copy, int distance, int r, int v) SQ_INLINE_LAMBDA {
+      wide[r][v] = vi_add(wide[r][v], D::without_low(sum[copy][distance][r][v], distance));
     });
   }
 };
 
-/** As planes_tile: whole chunks of a panel into `wide`; p and a go on behind them, `left` steps remain. No prefetching: the
- * processor follows one stream better by itself. */
+/** As fields_tile: whole chunks of a panel into `wide`; p and a go on behind them, `left` steps remain. */
 template <class D, int BITS, int R, int V>
 SQ_INLINE void dots_in_place(const uint8_t*& p, const typename D::Activation*& a, int64_t lda, int64_t& left, VI (&wide)[R][V]) {
-  constexpr bool FOUR = BITS & 4, TWO = BITS & 2, ONE = BITS & 1, ALONE = BITS == 4 || BITS == 2;
-  constexpr int STEPS = VECTORS_PER_CHUNK / V, BYTES = LINE * BITS;
-  // Copies hide the latency of dots: a plane alone has few sums.
-  PlaneSums<D, 4, 0, FOUR && R == 1 ? ALONE && WB == LINE ? 4 : 2 : 1, FOUR ? R : 1, V> fours;
-  PlaneSums<D, 2, FOUR ? 4 : 0, TWO && R == 1 && ALONE && WB == LINE ? 2 : 1, TWO ? R : 1, V> twos;
-  PlaneSums<D, 1, (FOUR ? 4 : 0) + (TWO ? 2 : 0), 1, ONE ? R : 1, V> ones;
-  constexpr int TWOS_AT = FOUR ? CHUNK / 2 : 0, ONES_AT = TWOS_AT + (TWO ? CHUNK / 4 : 0);
-  if constexpr (FOUR) fours.clear();
-  if constexpr (TWO) twos.clear();
-  if constexpr (ONE) ones.clear();
-  // Fields are at most 240: no depth that int32 holds with weights of 8 bits is too deep for their sums.
-  for (; left >= STEPS; left -= STEPS, p += BYTES, a += STEPS * D::STEP) {
+  using Sums = PieceSums<D, BITS, R, V>;
+  Sums sums;
+  sums.clear();
+  // Pieces are at most 255: no depth that int32 holds with weights of 8 bits is too deep for their sums.
+  for (; left >= Sums::STEPS; left -= Sums::STEPS, p += LINE * BITS, a += Sums::STEPS * D::STEP) {
 #pragma GCC unroll 8
-    for (int i = 0; i < STEPS; i++) {
+    for (int i = 0; i < Sums::STEPS; i++) {
       VI rows[R];
 #pragma GCC unroll 4
       for (int r = 0; r < R; r++) rows[r] = D::activations(a + r * lda + i * D::STEP);
-      const auto x = [&](int r) SQ_INLINE_LAMBDA { return rows[r]; };
-      if constexpr (FOUR) fours.dots(p, i, x);
-      if constexpr (TWO) twos.dots(p + TWOS_AT, i, x);
-      if constexpr (ONE) ones.dots(p + ONES_AT, i, x);
+      sums.dots(p, i, [&](int r) SQ_INLINE_LAMBDA { return rows[r]; });
     }
   }
-  if constexpr (FOUR) fours.add_to(wide);
-  if constexpr (TWO) twos.add_to(wide);
-  if constexpr (ONE) ones.add_to(wide);
+  sums.add_to(wide);
 }
 
 /** Steps of a tile of two vectors per chunk. */
 template <class D>
 constexpr int STEPS_PER_CHUNK = CHUNK / (2 * W * D::STEP);
 
-/** Few rows, one run: the planes of a full panel are decoded in registers and used at once, as memory delivers them. */
+/**
+ * Few rows, one run: a full panel is decoded in registers and used at once, as memory delivers it. Nothing is fetched
+ * ahead: the processor follows one stream better by itself.
+ */
 template <class D, int BITS, int R>
-void planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile& tile, uint8_t* out, int64_t ldc) {
+void fields_tile(const typename D::Activation* a, int64_t lda, const IntegerTile& tile, uint8_t* out, int64_t ldc) {
   constexpr bool STORED = TAKES_STORED<D> && BITS < 8;
   constexpr int V = 2, WEIGHTS = W * D::STEP, STEPS = STEPS_PER_CHUNK<D>, BYTES = LINE * BITS;
   static_assert(D::STEP == 4 || BITS == 8, "a vector of bytes holds four weights of each column");
@@ -152,9 +156,9 @@ void planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile
       if constexpr (BITS == 8)
         return D::weights(p + i * WEIGHTS);
       else if constexpr (STORED)
-        return planes_stored<BITS>(p, i);
+        return fields_stored<BITS>(p, i);
       else
-        return D::from_bytes(planes_vector<BITS>(p, i));
+        return D::from_bytes(fields_vector<BITS>(p, i));
     };
     clear();
     int held = 0;
@@ -182,7 +186,7 @@ void planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile
   uint8_t chunk[CHUNK];
   if (left > 0 && BITS < 8)
     for (int i = 0; i < VECTORS_PER_CHUNK; i++)
-      vb_store(chunk + i * WB, STORED ? planes_stored<BITS>(p, i) : planes_vector<BITS>(p, i));
+      vb_store(chunk + i * WB, STORED ? fields_stored<BITS>(p, i) : fields_vector<BITS>(p, i));
   const uint8_t* w = BITS < 8 ? chunk : p;
   const auto from = [](const uint8_t* at) SQ_INLINE_LAMBDA {
     if constexpr (STORED)
@@ -204,7 +208,7 @@ void planes_tile(const typename D::Activation* a, int64_t lda, const IntegerTile
 template <class D>
 constexpr bool DECODES_FIRST = WB == LINE && D::STEP == 4;
 
-/** As integer_tile, of a full panel in planes: what it decodes is left in `decoded`. Runs are whole chunks, or there is one. */
+/** As integer_tile, of a full panel: what it decodes is left in `decoded`. Runs are whole chunks, or there is one. */
 template <class D, int BITS>
 void decoding_tile(const typename D::Activation* a, int64_t lda, const IntegerTile& tile, uint8_t* decoded, uint8_t* out, int64_t ldc) {
   constexpr int V = 2, STEPS = STEPS_PER_CHUNK<D>;
@@ -220,7 +224,7 @@ void decoding_tile(const typename D::Activation* a, int64_t lda, const IntegerTi
           typename D::Weights weights[V];
 #pragma GCC unroll 2
           for (int v = 0; v < V; v++) {
-            weights[v] = D::from_bytes(planes_vector<BITS>(p, V * i + v));
+            weights[v] = D::from_bytes(fields_vector<BITS>(p, V * i + v));
             vb_store(decoded + (V * i + v) * WB, weights[v]);
           }
           s.step(weights, lda);
