@@ -92,16 +92,19 @@ void moments(const float* x, int64_t n, double* into) {
 
 /**
  * Neighbouring values often share a bin, half of them after a ReLU: tables in turn keep their increments from waiting
- * for each other. More than four of 2,048 bins would not stay in the first cache.
+ * for each other. More than four of 2,048 bins, or wider ones, would not stay in the first cache beside what is read.
  */
 constexpr int TABLES = 4;
+/** So many elements cannot overflow 16 bits: each table has every fourth, the first also what a stretch leaves. */
+constexpr int64_t MOST_COUNTED = (65535 - STRETCH) * TABLES / STRETCH * STRETCH;
 
 struct HistogramJob {
   const float* x;
   int64_t n, share;  // share: elements of a task, a multiple of STRETCH
   float low, inverse, last;
   int64_t bins;
-  uint32_t* tables;  // [task][bins][TABLES]
+  uint32_t* totals;  // [task][bins]
+  uint16_t* tables;  // [task][bins][TABLES]
 };
 
 /** The bins of count <= STRETCH elements from x on. */
@@ -113,40 +116,47 @@ inline void find_bins(const HistogramJob& job, const float* x, int64_t count, in
   }
 }
 
-void histogram_task(const void* context, int64_t task, int) {
-  const HistogramJob& job = *static_cast<const HistogramJob*>(context);
-  const int64_t first = task * job.share, last = job.n - first < job.share ? job.n : first + job.share;
-  uint32_t* table = job.tables + task * job.bins * TABLES;
-  memset(table, 0, sizeof(uint32_t) * TABLES * static_cast<size_t>(job.bins));
+/** Counts elements first..last, at most MOST_COUNTED. */
+inline void count_bins(const HistogramJob& job, int64_t first, int64_t last, uint16_t* table) {
   int32_t bin[STRETCH];
   int64_t at = first;
   for (; at + STRETCH <= last; at += STRETCH) {
-    fetch_ahead<4 * STRETCH>(job.x + at);
     find_bins(job, job.x + at, STRETCH, bin);
-    for (int i = 0; i < STRETCH; i += TABLES)
-#pragma GCC unroll 4
-      for (int j = 0; j < TABLES; j++) table[int64_t(bin[i + j]) * TABLES + j]++;
+    for (int i = 0; i < STRETCH; i += LANES) {
+      fetch_ahead<4 * LANES>(job.x + at + i);
+#pragma GCC unroll 16
+      for (int j = 0; j < LANES; j++) table[int64_t(bin[i + j]) * TABLES + j % TABLES]++;
+    }
   }
   find_bins(job, job.x + at, last - at, bin);
   for (int64_t i = 0; i < last - at; i++) table[int64_t(bin[i]) * TABLES]++;
 }
 
+void histogram_task(const void* context, int64_t task, int) {
+  const HistogramJob& job = *static_cast<const HistogramJob*>(context);
+  const int64_t first = task * job.share, last = job.n - first < job.share ? job.n : first + job.share;
+  uint32_t* totals = job.totals + task * job.bins;
+  uint16_t* table = job.tables + task * job.bins * TABLES;
+  memset(totals, 0, sizeof *totals * static_cast<size_t>(job.bins));
+  for (int64_t at = first; at < last; at += MOST_COUNTED) {
+    memset(table, 0, sizeof *table * TABLES * static_cast<size_t>(job.bins));
+    count_bins(job, at, last - at < MOST_COUNTED ? last : at + MOST_COUNTED, table);
+    for (int64_t b = 0; b < job.bins; b++)
+      for (int j = 0; j < TABLES; j++) totals[b] += table[b * TABLES + j];
+  }
+}
+
 void histogram(Pool& pool, const float* x, int64_t n, float low, float high, double* counts, int64_t bins) {
-  HistogramJob job{x, n, n, low, static_cast<float>(bins) / (high - low), static_cast<float>(bins - 1), bins, nullptr};
+  HistogramJob job{x, n, n, low, static_cast<float>(bins) / (high - low), static_cast<float>(bins - 1), bins, nullptr, nullptr};
   const int64_t stretches = (n + STRETCH - 1) / STRETCH, most = n < 2 * SPREAD || n < bins ? 1 : pool.threads();
   job.share = (stretches + most - 1) / most * STRETCH;
   const int64_t tasks = n == 0 ? 0 : (n + job.share - 1) / job.share;
-  job.tables = static_cast<uint32_t*>(pool.scratch(0, sizeof(uint32_t) * TABLES * static_cast<size_t>(bins * tasks)));
-  if (!job.tables) return;
+  job.totals = static_cast<uint32_t*>(pool.scratch(0, (sizeof(uint32_t) + sizeof(uint16_t) * TABLES) * static_cast<size_t>(bins * tasks)));
+  if (!job.totals) return;
+  job.tables = reinterpret_cast<uint16_t*>(job.totals + bins * tasks);
   pool.run(tasks, double(n) * ELEMENT_WORK, histogram_task, &job);
-  for (int64_t task = 0; task < tasks; task++) {
-    const uint32_t* table = job.tables + task * bins * TABLES;
-    for (int64_t b = 0; b < bins; b++) {
-      uint64_t count = 0;
-      for (int j = 0; j < TABLES; j++) count += table[b * TABLES + j];
-      counts[b] += static_cast<double>(count);
-    }
-  }
+  for (int64_t task = 0; task < tasks; task++)
+    for (int64_t b = 0; b < bins; b++) counts[b] += static_cast<double>(job.totals[task * bins + b]);
 }
 
 double squared_error(const float* a, const float* b, int64_t n) {
