@@ -135,22 +135,19 @@ void fields_tile(const typename D::Activation* a, int64_t lda, const IntegerTile
     // One row has too few sums to hide the latency of a wide dot: even and odd steps sum apart.
     constexpr int U = R == 1 && !D::NARROW ? 2 : 1, DRAIN = D::NARROW ? 1 << (7 - BITS) : STEPS;
     VI sum[U][R][V];
-    const auto clear = [&]() SQ_INLINE_LAMBDA {
+    const auto each = [&](auto use) SQ_INLINE_LAMBDA {
 #pragma GCC unroll 2
       for (int u = 0; u < U; u++)
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++)
 #pragma GCC unroll 2
-          for (int v = 0; v < V; v++) sum[u][r][v] = vi_set(0);
+          for (int v = 0; v < V; v++) use(sum[u][r][v], wide[r][v]);
     };
     const auto drain = [&]() SQ_INLINE_LAMBDA {
-#pragma GCC unroll 2
-      for (int u = 0; u < U; u++)
-#pragma GCC unroll 4
-        for (int r = 0; r < R; r++)
-#pragma GCC unroll 2
-          for (int v = 0; v < V; v++) wide[r][v] = vi_add(wide[r][v], D::widen(sum[u][r][v]));
-      clear();
+      each([](VI& some, VI& all) SQ_INLINE_LAMBDA {
+        all = vi_add(all, D::widen(some));
+        some = vi_set(0);
+      });
     };
     const auto weights = [&](int i) SQ_INLINE_LAMBDA {
       if constexpr (BITS == 8)
@@ -160,7 +157,7 @@ void fields_tile(const typename D::Activation* a, int64_t lda, const IntegerTile
       else
         return D::from_bytes(fields_vector<BITS>(p, i));
     };
-    clear();
+    each([](VI& some, VI&) SQ_INLINE_LAMBDA { some = vi_set(0); });
     int held = 0;
     for (; left >= STEPS; left -= STEPS, p += BYTES, a += STEPS * D::STEP) {
 #pragma GCC unroll 32
@@ -182,7 +179,7 @@ void fields_tile(const typename D::Activation* a, int64_t lda, const IntegerTile
     }
     drain();
   }
-  // The last, partial chunk. Planes are whole chunks, bytes (8 bits) end where the panel ends.
+  // The last, partial chunk. Below 8 bits chunks are whole, bytes (8 bits) end where the panel ends.
   uint8_t chunk[CHUNK];
   if (left > 0 && BITS < 8)
     for (int i = 0; i < VECTORS_PER_CHUNK; i++)

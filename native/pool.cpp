@@ -143,6 +143,7 @@ struct Worker {
     ticket.fetch_add(1);
     if (!asleep.load()) return;
     std::lock_guard<std::mutex> lock(mutex);
+    if (!asleep.load()) return;  // awake by itself: its placement is its own again
     placement.keep_off(processor());
     wake.notify_one();
   }
