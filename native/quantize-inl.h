@@ -13,38 +13,36 @@ inline int32_t round_between(float x, float low, float high) {
   return static_cast<int32_t>((x + ROUND) - ROUND);
 }
 
-/** Where products with the reciprocal and its error neither overflow nor lose bits that a level could see. */
+/** Where a reciprocal and its error neither overflow nor lose bits that a level could see. */
 constexpr float LEAST_SCALE = 0x1p-60f, MOST_SCALE = 0x1p60f;
 
 /**
- * x / scale, limited to least..most, for one scale. With fused multiply-add not by a division, but to the same bit
- * for every quotient that does not round to 0: the product with the reciprocal in two parts is off by less than one
- * unit of the last place, and a remainder corrects it (Markstein, IBM J. Res. Dev. 34, 1990, theorem on q + r*y with y
- * the reciprocal rounded to nearest).
+ * x / scale for one scale and levels low..high, 384 in size at most. With fused multiply-add not by a division, but to
+ * the same level for every finite x: the reciprocal in two parts leaves the product so little off that only the x
+ * beside halves could tell, and for those test/proofs/quotients.cpp tries every significand.
  */
 struct Quotient {
-  VF divisor, least, most, reciprocal, rest, negative, first, last;
+  VF divisor, least, most, reciprocal, rest, first, last;
   bool divides;
 
-  Quotient(float scale, float low, float high)
+  Quotient(float scale, int32_t low, int32_t high)
       : divisor(vf_set(scale)),
-        least(vf_set(low)),
-        most(vf_set(high)),
+        least(vf_set(static_cast<float>(low))),
+        most(vf_set(static_cast<float>(high))),
         reciprocal(vf_set(1 / scale)),
         rest(vf_set(static_cast<float>(1 / static_cast<double>(scale) - static_cast<double>(1 / scale)))),
-        negative(vf_set(-scale)),
-        first(vf_set(low * scale)),
-        last(vf_set(high * scale)),
+        first(vf_set(static_cast<float>(low) * scale)),
+        last(vf_set(static_cast<float>(high) * scale)),
         divides(!FUSED || scale < LEAST_SCALE || scale > MOST_SCALE) {}
 
-  /** NaN stays NaN. */
+  /** Of a finite x, not limited. */
+  inline VF product(VF x) const { return vf_muladd(x, reciprocal, vf_mul(x, rest)); }
+  /** Within the levels; NaN stays NaN. */
   template <bool DIVIDES>
-  inline VF of(VF x) const {
+  inline VF limited(VF x) const {
     if (DIVIDES) return vf_min(most, vf_max(least, vf_div(x, divisor)));
     // Limits of x rather than of the quotient: they keep infinities out, and whole limits are what they round to.
-    x = vf_min(last, vf_max(first, x));
-    const VF near = vf_muladd(x, reciprocal, vf_mul(x, rest));
-    return vf_muladd(vf_muladd(near, negative, x), reciprocal, near);
+    return product(vf_min(last, vf_max(first, x)));
   }
 };
 
@@ -58,14 +56,46 @@ inline void quantize_few(const float* x, int64_t n, float scale, int32_t zero_po
   }
 }
 
-template <bool DIVIDES, bool STREAMS>
-inline void quantize_range(const Quotient& quotient, VB negative_zero, const float* x, int64_t first, int64_t last, uint8_t* q) {
-  const auto step = [=](int64_t i) {
-    fetch_ahead<4 * WB>(x + i);
+/** What quantizes by one scale. */
+struct Levels {
+  float scale;
+  int32_t zero_point, low, high;
+  Quotient quotient;
+  VI from_low;
+  VB range, start, negative_zero;
+
+  Levels(float scale, int32_t zero_point, int32_t low, int32_t high)
+      : scale(scale),
+        zero_point(zero_point),
+        low(low),
+        high(high),
+        quotient(scale, low - zero_point, high - zero_point),
+        from_low(vi_set_words(static_cast<int16_t>(zero_point - low))),
+        range(vb_set(static_cast<uint8_t>(high - low))),
+        start(vb_set(static_cast<uint8_t>(low))),
+        negative_zero(vb_set(static_cast<uint8_t>(-zero_point))) {}
+
+  /** Of WB elements. */
+  template <bool DIVIDES>
+  inline VB bytes(const float* x) const {
     VF levels[4];
+    if (!DIVIDES) {
 #pragma GCC unroll 4
-    for (int j = 0; j < 4; j++) levels[j] = quotient.of<DIVIDES>(vf_load(x + i + j * W));
+      for (int j = 0; j < 4; j++) levels[j] = quotient.product(vf_load(x + j * W));
+      bool far;
+      const VB counted = vb_round_from(levels, from_low, far);
+      if (__builtin_expect(!far, 1)) return vb_add(vb_min(counted, range), start);
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) levels[j] = quotient.limited<true>(vf_load(x + j * W));
     return vb_sub(vb_round(levels), negative_zero);
+  }
+};
+
+template <bool DIVIDES, bool STREAMS>
+inline void quantize_range(const Levels& levels, const float* x, int64_t first, int64_t last, uint8_t* q) {
+  const auto step = [&levels, x](int64_t i) {
+    return levels.bytes<DIVIDES>(x + i);
   };
   const auto store = [=](int64_t i) { vb_store(q + i, step(i)); };
   if (STREAMS) {
@@ -79,28 +109,23 @@ inline void quantize_range(const Quotient& quotient, VB negative_zero, const flo
   in_steps(first, last, WB, store);
 }
 
-/** One scale for [first, last). */
-inline void quantize_span(const float* x, int64_t first, int64_t last, float scale, int32_t zero_point, int32_t low,
-                          int32_t high, bool streams, uint8_t* q) {
+/** [first, last). */
+inline void quantize_span(const Levels& levels, const float* x, int64_t first, int64_t last, bool streams, uint8_t* q) {
   // A zero point outside the limits is seen by NaN alone, and only the plain form limits it.
-  if (last - first < WB || zero_point < low || zero_point > high)
-    return quantize_few(x + first, last - first, scale, zero_point, low, high, q + first);
-  const Quotient quotient(scale, static_cast<float>(low - zero_point), static_cast<float>(high - zero_point));
-  const VB negative_zero = vb_set(static_cast<uint8_t>(-zero_point));
+  if (last - first < WB || levels.zero_point < levels.low || levels.zero_point > levels.high)
+    return quantize_few(x + first, last - first, levels.scale, levels.zero_point, levels.low, levels.high, q + first);
+  const bool divides = levels.quotient.divides;
   if (streams && last - first >= 2 * WB)
-    quotient.divides ? quantize_range<true, true>(quotient, negative_zero, x, first, last, q)
-                     : quantize_range<false, true>(quotient, negative_zero, x, first, last, q);
+    divides ? quantize_range<true, true>(levels, x, first, last, q) : quantize_range<false, true>(levels, x, first, last, q);
   else
-    quotient.divides ? quantize_range<true, false>(quotient, negative_zero, x, first, last, q)
-                     : quantize_range<false, false>(quotient, negative_zero, x, first, last, q);
+    divides ? quantize_range<true, false>(levels, x, first, last, q) : quantize_range<false, false>(levels, x, first, last, q);
 }
 
 void quantize(Pool& pool, const float* x, int64_t n, float scale, int32_t zero_point, int32_t low, int32_t high,
               uint8_t* q) {
   const bool streams = n >= STREAM_BYTES;
-  spread(pool, n, [=](int64_t first, int64_t last) {
-    quantize_span(x, first, last, scale, zero_point, low, high, streams, q);
-  });
+  const Levels levels(scale, zero_point, low, high);
+  spread(pool, n, [&](int64_t first, int64_t last) { quantize_span(levels, x, first, last, streams, q); });
 }
 
 /** Shorter rows are not worth the lines that streams leave half written at both ends. */
@@ -153,7 +178,7 @@ void quantize_channels(Pool& pool, const float* x, int64_t n, const float* scale
   for (int64_t c = 0; c < channels; c++) inside = inside && zero_points[c] >= low && zero_points[c] <= high;
   if (inner > 1 || n < WB || !inside)
     return spread_channels(pool, n, channels, inner, [=](int64_t first, int64_t last, int64_t c) {
-      quantize_span(x, first, last, scales[c], zero_points[c], low, high, streams, q);
+      quantize_span(Levels(scales[c], zero_points[c], low, high), x, first, last, streams, q);
     });
   const ChannelTable table(pool, scales, zero_points, channels, low, high);
   if (!table.scale) return;

@@ -176,41 +176,84 @@ double squared_error(const float* a, const float* b, int64_t n) {
   return sum.finish(tail, static_cast<int>(n - i));
 }
 
-/** nearest[i] = fl(q * scale) of the nearest level q of each of count <= STRETCH elements. */
+/** fl(q * scale) of the nearest level q. */
 template <bool DIVIDES>
-inline void nearest_levels(const Quotient& quotient, const float* x, int64_t count, float* nearest) {
-  fill(nearest, 0, count, false, [&](int64_t i, int lanes) {
-    return vf_mul(vf_round(quotient.of<DIVIDES>(load(x + i, lanes))), quotient.divisor);
-  });
+inline VF nearest(const Quotient& quotient, VF x) {
+  return vf_mul(vf_round(quotient.limited<DIVIDES>(x)), quotient.divisor);
 }
 
-double quantize_error(const float* x, const float* importance, int64_t n, float scale, int32_t zero_point, int32_t low,
-                      int32_t high) {
-  const Quotient quotient(scale, static_cast<float>(low - zero_point), static_cast<float>(high - zero_point));
+/** out[i] = the nearest level of each of count <= STRETCH elements. */
+template <bool DIVIDES>
+inline void nearest_levels(const Quotient& quotient, const float* x, int64_t count, float* out) {
+  fill(out, 0, count, false, [&](int64_t i, int lanes) { return nearest<DIVIDES>(quotient, load(x + i, lanes)); });
+}
+
+/** out[i] = x[i] - its nearest level, in float32. False where one of them reaches the limit in size. */
+template <bool DIVIDES>
+inline bool level_errors(const Quotient& quotient, const float* x, int64_t count, VF limit, float* out) {
+  VF greatest = vf_set(0);
+  fill(out, 0, count, false, [&](int64_t i, int lanes) {
+    const VF value = load(x + i, lanes), error = vf_sub(value, nearest<DIVIDES>(quotient, value));
+    greatest = vf_max_size(greatest, error);
+    return error;
+  });
+  return vf_all_below(greatest, limit);
+}
+
+/**
+ * Of levels first..last: below this size every difference of an x and its nearest level is exact in float32. Such an
+ * x lies between half and twice its level (Sterbenz), and a level of 0 takes nothing away.
+ */
+inline float exact_below(float first, float last) {
+  const float a = __builtin_fabsf(first), b = __builtin_fabsf(last), less = a < b ? a : b, more = a < b ? b : a;
+  return less > 0 ? less : more > 0 ? more : __builtin_inff();
+}
+
+template <bool DIVIDES>
+double quantize_error_by(const Quotient& quotient, const float* x, const float* importance, int64_t n, float scale,
+                         float exact) {
   LaneSum sum;
   double tail[LANES];
   int rest = 0;
   for (int64_t at = 0; at < n; at += STRETCH) {
     const int count = static_cast<int>(n - at < STRETCH ? n - at : STRETCH);
-    float nearest[STRETCH];
-    fetch_ahead<4 * STRETCH>(x + at);
-    quotient.divides ? nearest_levels<true>(quotient, x + at, count, nearest)
-                     : nearest_levels<false>(quotient, x + at, count, nearest);
-    int i = 0;
-    for (; i + LANES <= count; i += LANES)
+    const float* values = x + at;
+    float part[STRETCH];
+    // Of outermost levels so near to 0, many values lie at more than twice.
+    const bool errors = exact > 2 * scale && level_errors<DIVIDES>(quotient, values, count, vf_set(exact), part);
+    if (!errors) nearest_levels<DIVIDES>(quotient, values, count, part);
+    const int whole = count / LANES * LANES;
+    if (errors && !importance)
+      for (int i = 0; i < whole; i += LANES)
 #pragma GCC unroll 8
-      for (int j = 0; j < PARTS; j++) {
-        const VD d = vd_sub(vd_widen(x + at + i + j * WD), vd_widen(nearest + i + j * WD));
-        VD term = vd_mul(d, d);
-        if (importance) term = vd_mul(term, vd_widen(importance + at + i + j * WD));
-        sum.part[j] = vd_add(sum.part[j], term);
-      }
-    for (; i < count; i++) {  // only in the last stretch: STRETCH is a multiple of LANES
-      const double d = static_cast<double>(x[at + i]) - static_cast<double>(nearest[i]);
+        for (int j = 0; j < PARTS; j++) {
+          const VD d = vd_widen(part + i + j * WD);
+          sum.part[j] = vd_exact_muladd(d, d, sum.part[j]);
+        }
+    else
+      for (int i = 0; i < whole; i += LANES)
+#pragma GCC unroll 8
+        for (int j = 0; j < PARTS; j++) {
+          VD d = vd_widen(part + i + j * WD);
+          if (!errors) d = vd_sub(vd_widen(values + i + j * WD), d);
+          VD term = vd_mul(d, d);
+          if (importance) term = vd_mul(term, vd_widen(importance + at + i + j * WD));
+          sum.part[j] = vd_add(sum.part[j], term);
+        }
+    for (int i = whole; i < count; i++) {  // only in the last stretch: STRETCH is a multiple of LANES
+      const double d = static_cast<double>(part[i]) - (errors ? 0 : static_cast<double>(values[i]));
       tail[rest++] = importance ? d * d * importance[at + i] : d * d;
     }
   }
   return sum.finish(tail, rest);
+}
+
+double quantize_error(const float* x, const float* importance, int64_t n, float scale, int32_t zero_point, int32_t low,
+                      int32_t high) {
+  const Quotient quotient(scale, low - zero_point, high - zero_point);
+  const float exact = exact_below(static_cast<float>(low - zero_point) * scale, static_cast<float>(high - zero_point) * scale);
+  return quotient.divides ? quantize_error_by<true>(quotient, x, importance, n, scale, exact)
+                             : quantize_error_by<false>(quotient, x, importance, n, scale, exact);
 }
 
 /** Natural logarithm of lib/kernels/math.ts, line by line: the same bits on every backend. x >= 0. */

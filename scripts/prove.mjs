@@ -2,12 +2,14 @@
 // that this machine lacks emulated by SIMDe, small work divided among threads too.
 //   node scripts/prove.mjs suite [ISA...]                 the contract suite on each instruction set of the build
 //   node scripts/prove.mjs fuzz SECONDS [FAMILY...]       the programs of test/fuzz, seeded anew by the clock
+//   node scripts/prove.mjs quotients                      that products give the levels of divisions, exhaustively
 //   node scripts/prove.mjs libfuzzer SECONDS [FAMILY...]  the same by clang's libFuzzer, which keeps a corpus
 // Where a tool is missing it says so and exits with SKIPPED.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** .ci/run counts this exit code as neither passed nor failed. */
@@ -153,7 +155,23 @@ function libfuzzer(seconds, wanted) {
   }
 }
 
+/** Seconds where the processor fuses multiply and add, hours where a library does it. */
+function quotients() {
+  const compiler = process.env.CXX ?? 'c++';
+  const flags = ['-O3', '-march=native', '-ffp-contract=off', '-fno-math-errno'];
+  const macros = spawnSync(compiler, [...flags, '-dM', '-E', '-x', 'c++', '-'], {
+    input: '',
+    encoding: 'utf8',
+  });
+  if (!macros.stdout?.includes('__FP_FAST_FMAF')) skip(`${compiler} fuses nothing for this processor`);
+  const program = join(mkdtempSync(join(tmpdir(), 'sigmaquant-')), 'quotients');
+  build(compiler, ...flags, '-Wall', '-Wextra', join('test', 'proofs', 'quotients.cpp'), '-o', program);
+  run(program, []);
+  rmSync(dirname(program), { recursive: true });
+}
+
 const COMMANDS = {
+  quotients,
   suite: () => suite(rest),
   fuzz: () => fuzz(rest[0] ?? '10', rest.slice(1)),
   libfuzzer: () => libfuzzer(rest[0] ?? '60', rest.slice(1)),

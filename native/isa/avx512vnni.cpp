@@ -30,6 +30,10 @@ inline void vf_store_n(float* p, VF x, int n) {
 inline void vf_stream(float* p, VF x) { _mm512_stream_ps(p, x); }
 inline void stream_end() { _mm_sfence(); }
 inline VF vf_add(VF a, VF b) { return _mm512_add_ps(a, b); }
+inline VF vf_sub(VF a, VF b) { return _mm512_sub_ps(a, b); }
+/** The greater size of the two, a being one already; NaN counts as nothing. */
+inline VF vf_max_size(VF a, VF b) { return _mm512_range_ps(a, b, 0b1011); }
+inline bool vf_all_below(VF a, VF b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ) == 0xffff; }
 inline VF vf_mul(VF a, VF b) { return _mm512_mul_ps(a, b); }
 inline VF vf_muladd(VF a, VF b, VF c) { return _mm512_fmadd_ps(a, b, c); }
 /** min and max are b where a or b is NaN. */
@@ -125,12 +129,21 @@ inline VB vb_round(const VF (&x)[4]) {
   return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), fours);
 }
 inline VI vi_set_words(int16_t x) { return _mm512_set1_epi16(x); }
-/** rne(x) + zero, saturated to unsigned bytes, in order; |x| < 2^31, zero in words. */
-inline VB vb_round_from(const VF (&x)[4], VI zero) {
-  const VI a = _mm512_adds_epi16(_mm512_packs_epi32(_mm512_cvtps_epi32(x[0]), _mm512_cvtps_epi32(x[1])), zero);
-  const VI b = _mm512_adds_epi16(_mm512_packs_epi32(_mm512_cvtps_epi32(x[2]), _mm512_cvtps_epi32(x[3])), zero);
+/**
+ * rne(x) + zero, saturated to unsigned bytes, in order; zero in words. `far` where an x is NaN or beyond int32, perhaps
+ * also where it is beyond 2^15: then the bytes mean nothing.
+ */
+inline VB vb_round_from(const VF (&x)[4], VI zero, bool& far) {
+  const VI a = _mm512_packs_epi32(_mm512_cvtps_epi32(x[0]), _mm512_cvtps_epi32(x[1]));
+  const VI b = _mm512_packs_epi32(_mm512_cvtps_epi32(x[2]), _mm512_cvtps_epi32(x[3]));
+  far = _mm512_cmpeq_epi16_mask(_mm512_min_epi16(a, b), _mm512_set1_epi16(INT16_MIN)) != 0;
   const VI order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  return _mm512_permutexvar_epi32(order, _mm512_packus_epi16(a, b));
+  return _mm512_permutexvar_epi32(order, _mm512_packus_epi16(_mm512_adds_epi16(a, zero), _mm512_adds_epi16(b, zero)));
+}
+/** The same of |x| < 2^31. */
+inline VB vb_round_from(const VF (&x)[4], VI zero) {
+  bool far;
+  return vb_round_from(x, zero, far);
 }
 /** 2 * W of the bytes: the first or the second half. */
 inline void vb_store_half(uint8_t* p, VB x, int half) {

@@ -37,6 +37,10 @@ inline void vf_store_n(float* p, VF x, int n) {
 inline void vf_stream(float* p, VF x) { vst1q_f32(p, x); }
 inline void stream_end() {}
 inline VF vf_add(VF a, VF b) { return vaddq_f32(a, b); }
+inline VF vf_sub(VF a, VF b) { return vsubq_f32(a, b); }
+/** The greater size of the two, a being one already; NaN counts as nothing. */
+inline VF vf_max_size(VF a, VF b) { return vmaxnmq_f32(vabsq_f32(b), a); }
+inline bool vf_all_below(VF a, VF b) { return vminvq_u32(vcltq_f32(a, b)) != 0; }
 inline VF vf_mul(VF a, VF b) { return vmulq_f32(a, b); }
 inline VF vf_muladd(VF a, VF b, VF c) { return vfmaq_f32(c, a, b); }
 /** min and max are b where a or b is NaN, unlike fmin and fmax. */
@@ -126,6 +130,17 @@ inline VB vb_round_from(const VF (&x)[4], VI zero) {
     return vqmovun_s16(vqaddq_s16(pair, vreinterpretq_s16_s32(zero)));
   };
   return vcombine_u8(words(0), words(2));
+}
+/**
+ * The same of any x. `far` where one is NaN or beyond int32, perhaps also where it is beyond 2^15: then the bytes mean
+ * nothing.
+ */
+inline VB vb_round_from(const VF (&x)[4], VI zero, bool& far) {
+  const float32x4_t limit = vdupq_n_f32(0x1p15f);
+  const uint32x4_t first = vandq_u32(vcaltq_f32(x[0], limit), vcaltq_f32(x[1], limit));
+  const uint32x4_t second = vandq_u32(vcaltq_f32(x[2], limit), vcaltq_f32(x[3], limit));
+  far = vminvq_u32(vandq_u32(first, second)) == 0;
+  return vb_round_from(x, zero);
 }
 /** 2 * W of the bytes: the first or the second half. */
 inline void vb_store_half(uint8_t* p, VB x, int half) { vst1_u8(p, half ? vget_high_u8(x) : vget_low_u8(x)); }

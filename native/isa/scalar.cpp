@@ -27,6 +27,14 @@ inline void vf_store_n(float* p, VF x, int n) { for (int i = 0; i < n; i++) p[i]
 inline void vf_stream(float* p, VF x) { vf_store(p, x); }
 inline void stream_end() {}
 inline VF vf_add(VF a, VF b) { SQ_LANES(VF, W, a.v[i] + b.v[i]); }
+inline VF vf_sub(VF a, VF b) { SQ_LANES(VF, W, a.v[i] - b.v[i]); }
+/** The greater size of the two, a being one already; NaN counts as nothing. */
+inline VF vf_max_size(VF a, VF b) { SQ_LANES(VF, W, __builtin_fabsf(b.v[i]) > a.v[i] ? __builtin_fabsf(b.v[i]) : a.v[i]); }
+inline bool vf_all_below(VF a, VF b) {
+  for (int i = 0; i < W; i++)
+    if (!(a.v[i] < b.v[i])) return false;
+  return true;
+}
 inline VF vf_mul(VF a, VF b) { SQ_LANES(VF, W, a.v[i] * b.v[i]); }
 inline VF vf_muladd(VF a, VF b, VF c) { SQ_LANES(VF, W, c.v[i] + a.v[i] * b.v[i]); }
 /** min and max are b where a or b is NaN. */
@@ -108,6 +116,15 @@ inline VB vb_round_from(const VF (&x)[4], VI zero) {
     r.v[i] = uint8_t(level < 0 ? 0 : level > 255 ? 255 : level);
   }
   return r;
+}
+/**
+ * The same of any x. `far` where one is NaN or beyond int32, perhaps also where it is beyond 2^15: then the bytes mean
+ * nothing.
+ */
+inline VB vb_round_from(const VF (&x)[4], VI zero, bool& far) {
+  far = false;
+  for (int i = 0; i < WB; i++) far |= !(x[i / W].v[i % W] > -0x1p15f && x[i / W].v[i % W] < 0x1p15f);
+  return vb_round_from(x, zero);
 }
 /** 2 * W of the bytes: the first or the second half. */
 inline void vb_store_half(uint8_t* p, VB x, int half) { memcpy(p, x.v + 2 * W * half, 2 * W); }

@@ -29,6 +29,10 @@ inline void vf_store_n(float* p, VF x, int n) { _mm256_maskstore_ps(p, lanes(n),
 inline void vf_stream(float* p, VF x) { _mm256_stream_ps(p, x); }
 inline void stream_end() { _mm_sfence(); }
 inline VF vf_add(VF a, VF b) { return _mm256_add_ps(a, b); }
+inline VF vf_sub(VF a, VF b) { return _mm256_sub_ps(a, b); }
+/** The greater size of the two, a being one already; NaN counts as nothing. */
+inline VF vf_max_size(VF a, VF b) { return _mm256_max_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), b), a); }
+inline bool vf_all_below(VF a, VF b) { return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_LT_OQ)) == 0xff; }
 inline VF vf_mul(VF a, VF b) { return _mm256_mul_ps(a, b); }
 inline VF vf_muladd(VF a, VF b, VF c) { return _mm256_fmadd_ps(a, b, c); }
 inline VF vf_min(VF a, VF b) { return _mm256_min_ps(a, b); }
@@ -105,11 +109,21 @@ inline VB vb_round(const VF (&x)[4]) {
   return _mm256_permutevar8x32_epi32(fours, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 inline VI vi_set_words(int16_t x) { return _mm256_set1_epi16(x); }
-/** rne(x) + zero, saturated to unsigned bytes, in order; |x| < 2^31, zero in words. */
+/**
+ * rne(x) + zero, saturated to unsigned bytes, in order; zero in words. `far` where an x is NaN or beyond int32, perhaps
+ * also where it is beyond 2^15: then the bytes mean nothing.
+ */
+inline VB vb_round_from(const VF (&x)[4], VI zero, bool& far) {
+  const VI a = _mm256_packs_epi32(_mm256_cvtps_epi32(x[0]), _mm256_cvtps_epi32(x[1]));
+  const VI b = _mm256_packs_epi32(_mm256_cvtps_epi32(x[2]), _mm256_cvtps_epi32(x[3]));
+  far = _mm256_movemask_epi8(_mm256_cmpeq_epi16(_mm256_min_epi16(a, b), _mm256_set1_epi16(INT16_MIN))) != 0;
+  const VI fours = _mm256_packus_epi16(_mm256_adds_epi16(a, zero), _mm256_adds_epi16(b, zero));
+  return _mm256_permutevar8x32_epi32(fours, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+/** The same of |x| < 2^31. */
 inline VB vb_round_from(const VF (&x)[4], VI zero) {
-  const VI a = _mm256_adds_epi16(_mm256_packs_epi32(_mm256_cvtps_epi32(x[0]), _mm256_cvtps_epi32(x[1])), zero);
-  const VI b = _mm256_adds_epi16(_mm256_packs_epi32(_mm256_cvtps_epi32(x[2]), _mm256_cvtps_epi32(x[3])), zero);
-  return _mm256_permutevar8x32_epi32(_mm256_packus_epi16(a, b), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+  bool far;
+  return vb_round_from(x, zero, far);
 }
 /** 2 * W of the bytes: the first or the second half. */
 inline void vb_store_half(uint8_t* p, VB x, int half) {
