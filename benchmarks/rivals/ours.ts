@@ -90,11 +90,12 @@ function plan(kernels: Kernels, problem: Problem): Plan {
         call: (x, w, m, out) => kernels.gemm(x, w, shape, gemm!.m, 0, null, m, 0, low, high, out),
       };
     case 'gemm-float-io':
+      // Levels -127..127 from 128 on: unsigned activations are multiplied where they lie.
       return {
-        buffers: [a, new Int8Array(a.length), packed, factors, floats()],
+        buffers: [a, new Uint8Array(a.length), packed, factors, floats()],
         call(x, q, w, m, out) {
-          kernels.quantize(x, scale, 0, -127, 127, q);
-          kernels.gemm(q, w, shape, gemm!.m, 0, null, m, 0, 0, 0, out);
+          kernels.quantize(x, scale, 128, 1, 255, q);
+          kernels.gemm(q, w, shape, gemm!.m, 128, null, m, 0, 0, 0, out);
         },
       };
     default:
