@@ -97,45 +97,74 @@ export function eight(block: usize, bits: i32, index: i32): v128 {
 }
 
 @inline
-function decodeSixteen(block: usize, bits: i32, index: i32, to: usize): void {
-  const bytes = i8x16.narrow_i16x8_u(eight(block, bits, 2 * index), eight(block, bits, 2 * index + 1));
-  const half: i32 = 1 << (bits - 1);
-  v128.store(to + (<usize>index << 4), i8x16.sub(bytes, i8x16.splat(<i8>half)));
+function decodeSixteen(block: usize, bits: i32, index: i32, words: bool, to: usize): void {
+  const first = eight(block, bits, 2 * index), second = eight(block, bits, 2 * index + 1);
+  const half: i32 = bits == 8 ? 0 : 1 << (bits - 1);
+  if (words) {
+    const at = to + (<usize>index << 5);
+    v128.store(at, i16x8.sub(first, i16x8.splat(<i16>half)));
+    v128.store(at, i16x8.sub(second, i16x8.splat(<i16>half)), 16);
+    return;
+  }
+  v128.store(to + (<usize>index << 4), i8x16.sub(i8x16.narrow_i16x8_u(first, second), i8x16.splat(<i8>half)));
 }
 
 @inline
-function decodeBlocks(from: usize, length: usize, bits: i32, to: usize): void {
-  for (const end = to + length; to < end; to += BLOCK) {
-    decodeSixteen(from, bits, 0, to);
-    decodeSixteen(from, bits, 1, to);
-    decodeSixteen(from, bits, 2, to);
-    decodeSixteen(from, bits, 3, to);
-    decodeSixteen(from, bits, 4, to);
-    decodeSixteen(from, bits, 5, to);
-    decodeSixteen(from, bits, 6, to);
-    decodeSixteen(from, bits, 7, to);
+function decodeBlocks(from: usize, length: usize, bits: i32, words: bool, to: usize): void {
+  const step = words ? 2 * BLOCK : BLOCK;
+  for (let left = length; left > 0; left -= BLOCK) {
+    decodeSixteen(from, bits, 0, words, to);
+    decodeSixteen(from, bits, 1, words, to);
+    decodeSixteen(from, bits, 2, words, to);
+    decodeSixteen(from, bits, 3, words, to);
+    decodeSixteen(from, bits, 4, words, to);
+    decodeSixteen(from, bits, 5, words, to);
+    decodeSixteen(from, bits, 6, words, to);
+    decodeSixteen(from, bits, 7, words, to);
     from += <usize>bits << 4;
+    to += step;
   }
 }
 
 /** One function per width: where the calls stand in one function, the optimizer folds them before it knows the width. */
 function decode2(from: usize, length: usize, to: usize): void {
-  decodeBlocks(from, length, 2, to);
+  decodeBlocks(from, length, 2, false, to);
+}
+function decodeWords2(from: usize, length: usize, to: usize): void {
+  decodeBlocks(from, length, 2, true, to);
 }
 function decode3(from: usize, length: usize, to: usize): void {
-  decodeBlocks(from, length, 3, to);
+  decodeBlocks(from, length, 3, false, to);
+}
+function decodeWords3(from: usize, length: usize, to: usize): void {
+  decodeBlocks(from, length, 3, true, to);
 }
 function decode4(from: usize, length: usize, to: usize): void {
-  decodeBlocks(from, length, 4, to);
+  decodeBlocks(from, length, 4, false, to);
+}
+function decodeWords4(from: usize, length: usize, to: usize): void {
+  decodeBlocks(from, length, 4, true, to);
 }
 function decode5(from: usize, length: usize, to: usize): void {
-  decodeBlocks(from, length, 5, to);
+  decodeBlocks(from, length, 5, false, to);
+}
+function decodeWords5(from: usize, length: usize, to: usize): void {
+  decodeBlocks(from, length, 5, true, to);
 }
 function decode6(from: usize, length: usize, to: usize): void {
-  decodeBlocks(from, length, 6, to);
+  decodeBlocks(from, length, 6, false, to);
+}
+function decodeWords6(from: usize, length: usize, to: usize): void {
+  decodeBlocks(from, length, 6, true, to);
 }
 function decode7(from: usize, length: usize, to: usize): void {
-  decodeBlocks(from, length, 7, to);
+  decodeBlocks(from, length, 7, false, to);
+}
+function decodeWords7(from: usize, length: usize, to: usize): void {
+  decodeBlocks(from, length, 7, true, to);
+}
+function decodeWords8(from: usize, length: usize, to: usize): void {
+  decodeBlocks(from, length, 8, true, to);
 }
 
 /** The inverse of encoding, for less than 8 bits; 8 bits are read in place. */
@@ -146,4 +175,15 @@ export function decode(from: usize, length: usize, bits: i32, to: usize): void {
   else if (bits == 5) decode5(from, length, to);
   else if (bits == 6) decode6(from, length, to);
   else decode7(from, length, to);
+}
+
+/** The same as int16, of 8 bits too: 2 * length bytes. */
+export function decodeWords(from: usize, length: usize, bits: i32, to: usize): void {
+  if (bits == 2) decodeWords2(from, length, to);
+  else if (bits == 3) decodeWords3(from, length, to);
+  else if (bits == 4) decodeWords4(from, length, to);
+  else if (bits == 5) decodeWords5(from, length, to);
+  else if (bits == 6) decodeWords6(from, length, to);
+  else if (bits == 7) decodeWords7(from, length, to);
+  else decodeWords8(from, length, to);
 }

@@ -1,6 +1,8 @@
-import { decode, encodedLength } from './bits';
+import { decode, decodeWords, encodedLength } from './bits';
 import { depthwiseIntegers, depthwiseScratch } from './depthwise';
+import { dot } from './dot';
 import { finish, outputBytes, partialWords, setEpilogue } from './epilogue';
+import { FEW_ROWS, fillQuads, isPointwise, quadsBytes, rowsInPlace, rowsOfWords } from './pointwise';
 import { Shape, isDepthwise, roundUp } from './shape';
 import { segmentCount, segmentLength, segmentTableSize, writeSegments } from './segments';
 import { fillTile, planTile, tileBytes, tileColumns, tileRows, writeOffsets } from './tile';
@@ -16,18 +18,25 @@ function segmentedLength(s: Shape): usize {
   return <usize>segmentCount(s) * ((segmentLength(s) + 1) >> 1) * 2 * COLUMNS;
 }
 
+/** Bytes of the input of a block. After planTile. */
+@inline
+function inputBytes(s: Shape): u64 {
+  return isPointwise(s) ? max(tileBytes(), quadsBytes(tileRows * tileColumns, s.inChannels)) : tileBytes();
+}
+
+/** Bytes of a panel and, where segments are odd, of another that has them aligned; or of one decoded to int16. */
+@inline
+function panelBytes(s: Shape): u64 {
+  const length = <u64>panelLength(s.kernelHeight * s.kernelWidth * (s.inChannels / s.groups));
+  return isPointwise(s) ? 2 * length : length + roundUp(segmentedLength(s), 64);
+}
+
 /** Scratch of one thread, a float64 because an i32 would wrap: the host refuses what memory cannot hold. */
 export function integerScratch(s: Shape): f64 {
   const channels = s.inChannels / s.groups;
   if (isDepthwise(channels, s.groups)) return <f64>depthwiseScratch(s);
-  const panel = panelLength(s.kernelHeight * s.kernelWidth * channels);
-  return <f64>(planTile(s, 2) + segmentTableSize(s) + panel + roundUp(segmentedLength(s), 64));
-}
-
-/** Adds x[2j] * w[2j] + x[2j+1] * w[2j+1] to lane j. */
-@inline
-function dot(sum: v128, x: v128, w: v128): v128 {
-  return i32x4.add(sum, i32x4.dot_i16x8_s(x, w));
+  const offsets = planTile(s, 2) - tileBytes();
+  return <f64>(inputBytes(s) + offsets + segmentTableSize(s) + panelBytes(s));
 }
 
 /** The micro-kernel: all pixels of a tile times one panel, four pixels at a time. */
@@ -153,7 +162,8 @@ export function conv(
   const size = encodedLength(length, bits);
   const count = segmentCount(s);
   const run = segmentLength(s);
-  const offsets = scratch + <usize>tileBytes();
+  const pointwise = isPointwise(s);
+  const offsets = scratch + <usize>inputBytes(s);
   const segments = offsets + roundUp(<usize>(tileRows * tileColumns) << 2, 16);
   const panel = segments + segmentTableSize(s);
   const outStride = <usize>s.outChannels * outputBytes;
@@ -165,8 +175,10 @@ export function conv(
   while (nextUnit(s)) {
     const pixels = rows * columns;
     const oneRow = pixels == 1 && count == 1 && s.groups == 1;
+    const quads = pointwise && !oneRow;
     if (newBlock) {
-      fillTile(s, kind, a, zeroPoint, scratch);
+      if (quads) fillQuads(a + firstPixel * channels, pixels, channels, kind, zeroPoint, scratch);
+      else fillTile(s, kind, a, zeroPoint, scratch);
       if (oneRow) correction = correctionOf(scratch, run, bits);
     }
     for (let i = firstPanel; i < endPanel; i++) {
@@ -185,6 +197,15 @@ export function conv(
         multiplyVector(tile, correction, weights, length, bits);
         const sums = rowProducts();
         finish(to, outColumns, i32x4.add(bias0, v128.load(sums)), i32x4.add(bias1, v128.load(sums, 16)), scale0, scale1);
+        continue;
+      }
+      if (quads) {
+        if (bits == 8 && pixels <= FEW_ROWS) {
+          rowsInPlace(scratch, pixels, channels, weights, bias0, bias1, scale0, scale1, to, outStride, outColumns);
+          continue;
+        }
+        decodeWords(weights, length, bits, panel);
+        rowsOfWords(scratch, pixels, channels, panel, bias0, bias1, scale0, scale1, to, outStride, outColumns);
         continue;
       }
       if (bits != 8) {
