@@ -2,7 +2,7 @@
  * Rounding half to even of small float32 numbers: adding 1.5 * 2^23 leaves the integer in the low bits. Faster than
  * f32x4.nearest and trunc_sat, which take several instructions each on x86.
  */
-const MAGIC: f32 = 12582912.0;
+export const MAGIC: f32 = 12582912.0;
 
 /** 1.5 * 2^52, the same for float64. */
 const MAGIC_DOUBLE: f64 = 6755399441055744.0;
