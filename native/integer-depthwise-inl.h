@@ -224,7 +224,7 @@ void depthwise_conv(IntegerJob& job, double products) {
   const int threads = work < PARALLEL_WORK ? 1 : job.pool->threads();
   int64_t most = LINES_BYTES / (int64_t(s.in_width) * s.in_channels * s.stride_height);
   // Four lines at least in a task: strips that serve two or more are then seldom half used.
-  job.division = divide_work(s.out_height, most < 4 ? 4 : most, 4, 4, 2, s.batch, 1, 1, threads);
+  job.division = divide_work(s.out_height, most < 4 ? 4 : most, 4, 4, 2, s.batch, 1, 1, tasks_wanted(threads));
   with_dot(job.weights.bits, [&](auto dot) {
     using D = typename ColumnsOf<decltype(dot)>::Dot;
     const int64_t dots = (s.kernel_height + D::STEP - 1) / D::STEP * s.kernel_width;

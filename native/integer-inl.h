@@ -308,13 +308,16 @@ void integer_conv(IntegerJob& job, double work) {
     while (most < s.out_height && lines_bytes<A>(job, most + 1) + (most + 1) * rows <= LINES_BYTES) most++;
     // Patches are made anew for every chunk of panels.
     const int64_t chunks = job.reading == IntegerJob::PATCHES && s.out_height > 4 * threads ? 1 : layout.panels;
-    job.division = divide_work(s.out_height, most, ENOUGH_ROWS / s.out_width + 1, 2, 1, int64_t(s.batch) * s.groups, layout.panels, chunks, threads);
+    // Neighbours read lines twice: no more tasks for long ones.
+    job.division = divide_work(s.out_height, most, ENOUGH_ROWS / s.out_width + 1, 2, 1, int64_t(s.batch) * s.groups,
+                               layout.panels, chunks, tasks_wanted(threads));
     job.pool->run(job.division.blocks * job.division.chunks * s.batch * s.groups, work, integer_task<D>, &job);
     return;
   }
   int64_t most = BLOCK_BYTES / (layout.depth * int64_t(sizeof(A))) / ROWS * ROWS;
   most = most < LEAST_ROWS ? LEAST_ROWS : most > MOST_ROWS ? MOST_ROWS : most;
-  job.division = divide_work(positions_of(s), most, ENOUGH_ROWS, ROWS, ROWS, s.groups, layout.panels, layout.panels, threads);
+  job.division = divide_work(positions_of(s), most, ENOUGH_ROWS, ROWS, ROWS, s.groups, layout.panels, layout.panels,
+                             tasks_wanted(threads, work));
   job.pool->run(job.division.blocks * job.division.chunks * s.groups, work, integer_task<D>, &job);
 }
 

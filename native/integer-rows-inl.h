@@ -60,8 +60,14 @@ struct Rows {
   int64_t strips, strip, positions, lda;
 };
 
-/** Enough tasks that the last one to end keeps nobody waiting for long. */
-constexpr int64_t INTEGER_TASKS_PER_THREAD = 8;
+/** Enough tasks of each thread that the last one to end keeps nobody waiting for long: more where they are long ones. */
+constexpr int64_t LEAST_TASKS = 8, MOST_TASKS = 12;
+constexpr double TASK_WORK = 2 << 20;
+inline int64_t tasks_wanted(int threads, double work = 0) {
+  if (threads == 1) return 1;
+  return work >= TASK_WORK * MOST_TASKS * threads ? MOST_TASKS * threads : LEAST_TASKS * threads;
+}
+
 /** A panel is decoded for at least so many rows, where there are so many. */
 constexpr int64_t LEAST_ROWS = 64;
 /** Decoding a panel for so many rows costs next to nothing. */
@@ -69,13 +75,12 @@ constexpr int64_t ENOUGH_ROWS = 128;
 constexpr int64_t MOST_ROWS = 512;
 
 /**
- * `units` rows or lines in blocks of at most `most` and, as far as tasks are wanting, not below `least` (`enough`
+ * `units` rows or lines in blocks of at most `most` and, as far as tasks are wanted, not below `least` (`enough`
  * while there are panels to divide), times chunks of panels, at most `most_chunks`. `copies` tasks (pictures, groups)
  * come of every block anyway.
  */
 inline Division divide_work(int64_t units, int64_t most, int64_t enough, int64_t least, int64_t multiple, int64_t copies,
-                            int64_t panels, int64_t most_chunks, int threads) {
-  const int64_t wanted = threads > 1 ? threads * INTEGER_TASKS_PER_THREAD : 1;
+                            int64_t panels, int64_t most_chunks, int64_t wanted) {
   int64_t size = most < units ? most : units;
   int64_t chunks = 1;
   const auto tasks = [&] { return (units + size - 1) / size * copies; };
