@@ -209,6 +209,7 @@ inline float exact_below(float first, float last) {
   return less > 0 ? less : more > 0 ? more : __builtin_inff();
 }
 
+/** `exact`: what exact_below says of the levels. */
 template <bool DIVIDES>
 double quantize_error_by(const Quotient& quotient, const float* x, const float* importance, int64_t n, float scale,
                          float exact) {
@@ -253,7 +254,7 @@ double quantize_error(const float* x, const float* importance, int64_t n, float 
   const Quotient quotient(scale, low - zero_point, high - zero_point);
   const float exact = exact_below(static_cast<float>(low - zero_point) * scale, static_cast<float>(high - zero_point) * scale);
   return quotient.divides ? quantize_error_by<true>(quotient, x, importance, n, scale, exact)
-                             : quantize_error_by<false>(quotient, x, importance, n, scale, exact);
+                          : quantize_error_by<false>(quotient, x, importance, n, scale, exact);
 }
 
 /** Natural logarithm of lib/kernels/math.ts, line by line: the same bits on every backend. x >= 0. */
