@@ -202,10 +202,12 @@ inline bool level_errors(const Quotient& quotient, const float* x, int64_t count
 
 /**
  * Of levels first..last: below this size every difference of an x and its nearest level is exact in float32. Such an
- * x lies between half and twice its level (Sterbenz), and a level of 0 takes nothing away.
+ * x lies between half and twice its level (Sterbenz), and a level of 0 takes nothing away. Where 0 is left out, an x
+ * near it is less than half its level: none is.
  */
 inline float exact_below(float first, float last) {
-  const float a = __builtin_fabsf(first), b = __builtin_fabsf(last), less = a < b ? a : b, more = a < b ? b : a;
+  if (first > 0 || last < 0) return 0;
+  const float less = -first < last ? -first : last, more = -first < last ? last : -first;
   return less > 0 ? less : more > 0 ? more : __builtin_inff();
 }
 

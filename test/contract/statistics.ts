@@ -279,7 +279,7 @@ export function statistics(kernels: () => Kernels): void {
     }
   });
 
-  it('quantizeError of values around and far beyond twice the outermost levels', () => {
+  it('quantizeError of values below, around and far beyond twice the outermost levels', () => {
     const next = random(26);
     for (const [zeroPoint, low, high] of [
       [0, -8, 7],
@@ -291,18 +291,21 @@ export function statistics(kernels: () => Kernels): void {
       [100, 0, 15],
     ])
       for (const scale of [0.1, 0.037, 1, 1e-42, 1e35])
-        for (const share of [0, 0.01, 0.5])
+        for (const reach of [0, 0.5, 1, 1000])
           for (const n of [1, 33, 1000]) {
             const outermost = [low - zeroPoint, high - zeroPoint].map((level) => 2 * level * scale);
             const x = floats(n, (i) => {
-              if (next() >= share) return (low - zeroPoint + next() * (high - low)) * scale;
-              return outermost[i % 2] * (i % 5 ? 1 + (Math.floor(next() * 5) - 2) * 2 ** -23 : 1000 * next());
+              if (i % 3) return (low - zeroPoint + next() * (high - low)) * scale;
+              return (
+                outermost[i % 2] *
+                (reach === 1 ? 1 + (Math.floor(next() * 5) - 2) * 2 ** -23 : reach * next())
+              );
             });
             for (const weight of [null, floats(n, next)])
               assert.equal(
                 kernels().quantizeError(x, weight, scale, zeroPoint, low, high),
                 oracle.quantizeError(x, weight, scale, zeroPoint, low, high),
-                `${low}..${high} zero point ${zeroPoint} scale ${scale} n=${n}`,
+                `${low}..${high} zero point ${zeroPoint} scale ${scale} n=${n} reach=${reach}`,
               );
           }
   });
