@@ -95,16 +95,21 @@ struct Strip {
   /** The taps of the channels from `bytes` [taps][padded] on, interleaved as the lines are. */
   void set_weights(const uint8_t* bytes, int64_t padded) const {
     const ConvShape& s = job.shape;
-    memset(weights, 0, static_cast<size_t>(together * weights_of_line()));
-    for (int64_t line = 0; line < together; line++) {
-      const uint8_t* from = bytes;
-      for (int64_t ky = 0; ky < s.kernel_height; ky++)
-        for (int64_t kx = 0; kx < s.kernel_width; kx++, from += padded) {
-          const int64_t tap = line + ky;
-          int8_t* to = weights_for(line) + (tap / D::STEP * s.kernel_width + kx) * UNIT + tap % D::STEP;
-          for (int i = 0; i < V * W; i++) to[i * D::STEP] = static_cast<int8_t>(from[i]);
+    const uint8_t none[V * W] = {};
+    int8_t* to = weights;
+    for (int64_t line = 0; line < together; line++)
+      for (int64_t quad = 0; quad < quads; quad++)
+        for (int64_t kx = 0; kx < s.kernel_width; kx++, to += UNIT) {
+          const uint8_t* taps[D::STEP];
+          for (int j = 0; j < D::STEP; j++) {
+            const int64_t ky = quad * D::STEP + j - line;
+            taps[j] = ky >= 0 && ky < s.kernel_height ? bytes + (ky * s.kernel_width + kx) * padded : none;
+          }
+          uint8_t unit[UNIT];
+          for (int i = 0; i < V * W; i++)
+            for (int j = 0; j < D::STEP; j++) unit[i * D::STEP + j] = taps[j][i];
+          memcpy(to, unit, sizeof unit);
         }
-    }
   }
 
   int64_t weights_of_line() const { return quads * job.shape.kernel_width * UNIT; }
@@ -139,8 +144,48 @@ struct Strip {
     integer_store_rows(sum, tile, out, ldc);
   }
 
+  /**
+   * A line of outputs of bytes, for kernels WIDTH wide of one quad: their weights stay in registers, and a column is
+   * read once for all pixels of which it is a tap.
+   */
+  template <int WIDTH, int STRIDE>
+  SQ_APART void narrow_line(const int8_t* w, const IntegerTile& tile, uint8_t* out, int64_t ldc) const {
+    constexpr int P = MOST_PIXELS;
+    typename D::Weights taps[WIDTH][V];
+    for (int i = 0; i < WIDTH * V; i++) taps[i / V][i % V] = D::weights(reinterpret_cast<const uint8_t*>(w) + i * W * D::STEP);
+    VI offset[V];
+    for (int v = 0; v < V; v++) offset[v] = vi_load(tile.offset + v * W);
+    const Requantizing<V> by(tile);
+    const A* const from = columns;
+    in_steps(0, job.shape.out_width, P, [&](int64_t x) SQ_INLINE_LAMBDA {
+      VI sum[P][V];
+#pragma GCC unroll 8
+      for (int i = 0; i < P * V; i++) sum[i / V][i % V] = D::NARROW ? vi_set(0) : offset[i % V];
+      const A* a = from + x * STRIDE * UNIT;
+#pragma GCC unroll 24
+      for (int c = 0; c < (P - 1) * STRIDE + WIDTH; c++)
+#pragma GCC unroll 2
+        for (int v = 0; v < V; v++) {
+          const auto column = D::column(a + c * UNIT + v * W * D::STEP);
+#pragma GCC unroll 8
+          for (int i = 0; i < P; i++)
+            if (c >= i * STRIDE && c < i * STRIDE + WIDTH) sum[i][v] = D::dot(sum[i][v], taps[c - i * STRIDE][v], column);
+        }
+      if (D::NARROW) {
+#pragma GCC unroll 8
+        for (int i = 0; i < P * V; i++) sum[i / V][i % V] = vi_add(offset[i % V], D::widen(sum[i / V][i % V]));
+      }
+      integer_store_bytes(sum, tile, by, out + x * ldc, ldc);
+    });
+  }
+
   /** One of the lines of outputs. */
   void line(int64_t which, const IntegerTile& tile, uint8_t* out, int64_t ldc) const {
+    const ConvShape& s = job.shape;
+    if (tile.kind == Output::BYTES && quads == 1 && s.kernel_width == 3 && s.dilation_width == 1 && s.out_width >= MOST_PIXELS) {
+      if (s.stride_width == 1) return narrow_line<3, 1>(weights_for(which), tile, out, ldc);
+      if (s.stride_width == 2) return narrow_line<3, 2>(weights_for(which), tile, out, ldc);
+    }
     const int64_t step = job.shape.stride_width * quads * UNIT, count = job.shape.out_width;
     const int8_t* w = weights_for(which);
     const auto some = [&](int64_t x) { pixels<MOST_PIXELS>(columns + x * step, w, tile, out + x * ldc, ldc); };

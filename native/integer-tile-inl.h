@@ -119,28 +119,35 @@ SQ_INLINE void integer_store(const VI* sum, const IntegerTile& tile, uint8_t* ou
   }
 }
 
-/** The sums of a tile to their places, ldc bytes from row to row. */
+/** What a tile of V vectors of columns needs to make bytes of its sums. */
+template <int V>
+struct Requantizing {
+  Rounding rounding;
+  VF first, last;  // multipliers
+
+  explicit Requantizing(const IntegerTile& tile)
+      : rounding(tile), first(vf_load(tile.multipliers)), last(vf_load(tile.multipliers + (V - 1) * W)) {}
+};
+
+/** Rows that fill a vector of bytes. */
+template <int V>
+constexpr int ROWS_OF_BYTES = 4 / V;
+
+/** The sums of ROWS_OF_BYTES rows or more as bytes to their places, ldc bytes from row to row. */
 template <int R, int V>
-SQ_INLINE void integer_store_rows(const VI (&sum)[R][V], const IntegerTile& tile, uint8_t* out, int64_t ldc) {
-  constexpr int TOGETHER = 4 / V;  // rows that fill a vector of bytes
-  if (tile.kind != Output::BYTES || R < TOGETHER) {
-#pragma GCC unroll 12
-    for (int r = 0; r < R; r++) integer_store<V>(sum[r], tile, out + r * ldc);
-    return;
-  }
-  const Rounding rounding(tile);
+SQ_INLINE void integer_store_bytes(const VI (&sum)[R][V], const IntegerTile& tile, const Requantizing<V>& by, uint8_t* out, int64_t ldc) {
+  constexpr int TOGETHER = ROWS_OF_BYTES<V>;
   // Where columns are missing, rows go by memory: a call between them would send the sums that are left there too.
   uint8_t some[R * V * W];
   const bool whole = tile.columns == V * W;
   uint8_t* const to = whole ? out : some;
   const int64_t step = whole ? ldc : V * W;
-  const VF first = vf_load(tile.multipliers), last = vf_load(tile.multipliers + (V - 1) * W);
 #pragma GCC unroll 6
   for (int i = 0; i < R; i += TOGETHER) {
     const int r = i + TOGETHER <= R ? i : R - TOGETHER;  // the last ones again rather than fewer
     const VI* four = sum[r];
-    const VB bytes = rounding.bytes(vf_mul(vi_float(four[0]), first), vf_mul(vi_float(four[1]), last),
-                                    vf_mul(vi_float(four[2]), first), vf_mul(vi_float(four[3]), last));
+    const VB bytes = by.rounding.bytes(vf_mul(vi_float(four[0]), by.first), vf_mul(vi_float(four[1]), by.last),
+                                       vf_mul(vi_float(four[2]), by.first), vf_mul(vi_float(four[3]), by.last));
 #pragma GCC unroll 4
     for (int j = 0; j < TOGETHER; j++)
       if (V == 2)
@@ -149,6 +156,15 @@ SQ_INLINE void integer_store_rows(const VI (&sum)[R][V], const IntegerTile& tile
         vb_store_quarter(to + (r + j) * step, bytes, j);
   }
   if (!whole) store_columns(some, V * W, R, tile.columns, out, ldc);
+}
+
+/** The sums of a tile to their places, ldc bytes from row to row. */
+template <int R, int V>
+SQ_INLINE void integer_store_rows(const VI (&sum)[R][V], const IntegerTile& tile, uint8_t* out, int64_t ldc) {
+  if constexpr (R >= ROWS_OF_BYTES<V>)
+    if (tile.kind == Output::BYTES) return integer_store_bytes(sum, tile, Requantizing<V>(tile), out, ldc);
+#pragma GCC unroll 12
+  for (int r = 0; r < R; r++) integer_store<V>(sum[r], tile, out + r * ldc);
 }
 
 /** Three rows per pointer: base, base + lda, base + 2 * lda are addresses of one instruction. */

@@ -197,18 +197,30 @@ struct Dot {
   /** V * W bytes of each of four lines, side by side. */
   template <bool SIGNED, int V>
   static void interleave(const uint8_t* const (&line)[STEP], int64_t at, uint8_t* to) {
+    const auto store = [=](int v, VI x) { vb_store(to + v * W * STEP, SIGNED ? vb_xor(x, vb_set(0x80)) : x); };
+    if (V == 2) {
+      const auto two = [&](int i, int j) {
+        const auto half = [&](int k) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(line[k] + at)); };
+        return _mm512_inserti64x4(_mm512_castsi256_si512(half(i)), half(j), 1);
+      };
+      // Pairs of bytes of two lines, and in the upper half of the others; then one of each for every place.
+      const VI even = two(0, 2), odd = two(1, 3);
+      const VI low = _mm512_unpacklo_epi8(even, odd), high = _mm512_unpackhi_epi8(even, odd);
+      const VI places = _mm512_setr_epi32(0x100000, 0x110001, 0x120002, 0x130003, 0x140004, 0x150005, 0x160006, 0x170007,
+                                          0x300020, 0x310021, 0x320022, 0x330023, 0x340024, 0x350025, 0x360026, 0x370027);
+      store(0, _mm512_permutex2var_epi16(low, places, high));
+      store(1, _mm512_permutex2var_epi16(low, _mm512_add_epi16(places, _mm512_set1_epi16(8)), high));
+      return;
+    }
+    const auto sixteen = [&](int i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(line[i] + at)); };
+    // A line in each quarter; then double words of one place together, then their bytes.
     const VI places = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const VI bytes = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-    for (int v = 0; v < V; v++) {
-      const auto sixteen = [&](int i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(line[i] + at + v * W)); };
-      // A line in each quarter; then double words of one place together, then their bytes.
-      VI all = _mm512_castsi128_si512(sixteen(0));
-      all = _mm512_mask_broadcast_i32x4(all, 0x00f0, sixteen(1));
-      all = _mm512_mask_broadcast_i32x4(all, 0x0f00, sixteen(2));
-      all = _mm512_mask_broadcast_i32x4(all, 0xf000, sixteen(3));
-      all = _mm512_shuffle_epi8(_mm512_permutexvar_epi32(places, all), bytes);
-      vb_store(to + v * W * STEP, SIGNED ? vb_xor(all, vb_set(0x80)) : all);
-    }
+    VI all = _mm512_castsi128_si512(sixteen(0));
+    all = _mm512_mask_broadcast_i32x4(all, 0x00f0, sixteen(1));
+    all = _mm512_mask_broadcast_i32x4(all, 0x0f00, sixteen(2));
+    all = _mm512_mask_broadcast_i32x4(all, 0xf000, sixteen(3));
+    store(0, _mm512_shuffle_epi8(_mm512_permutexvar_epi32(places, all), bytes));
   }
 };
 
