@@ -171,17 +171,32 @@ inline void gather_rows(const IntegerJob& job, int64_t group, int64_t first, int
   for (int64_t r = 0; r < rows; r++) fill(to + r * depth + k, depth - k, 0);
 }
 
-/** Patches out of lines that hold their padding. What pieces leave behind a patch meets weights that are zero. */
+/**
+ * Patches out of lines that hold their padding, for kernels of HEIGHT lines of PIECES pieces each, or of any. What
+ * pieces leave behind a patch meets weights that are zero.
+ */
+template <int HEIGHT, int PIECES, class A>
+inline void patches(const ConvShape& s, const A* lines, int64_t count, int64_t width, int64_t depth, A* to) {
+  constexpr int64_t SOME = PIECE / int64_t(sizeof(A));
+  const int64_t c = s.in_channels, run = s.kernel_width * c, next = s.dilation_height * width * c;
+  const int64_t height = HEIGHT ? HEIGHT : s.kernel_height, pieces = PIECES ? PIECES : (run + SOME - 1) / SOME;
+  for (int64_t line = 0; line < count; line++) {
+    const A* from = lines + line * s.stride_height * width * c;
+    for (int64_t ox = 0; ox < s.out_width; ox++, from += s.stride_width * c, to += depth)
+#pragma GCC unroll 3
+      for (int64_t ky = 0; ky < height; ky++)
+#pragma GCC unroll 2
+        for (int64_t i = 0; i < pieces; i++) memcpy(to + ky * run + i * SOME, from + ky * next + i * SOME, PIECE);
+  }
+}
+
 template <class A>
 inline void patch_rows(const ConvShape& s, const A* lines, int64_t count, int64_t width, int64_t depth, A* to) {
-  constexpr int64_t SOME = PIECE / int64_t(sizeof(A));
-  const int64_t c = s.in_channels, run = s.kernel_width * c;
-  for (int64_t line = 0; line < count; line++)
-    for (int64_t ox = 0; ox < s.out_width; ox++, to += depth) {
-      const A* from = lines + (line * s.stride_height * width + ox * s.stride_width) * c;
-      for (int64_t ky = 0; ky < s.kernel_height; ky++, from += s.dilation_height * width * c)
-        for (int64_t i = 0; i < run; i += SOME) memcpy(to + ky * run + i, from + i, PIECE);
-    }
+  // Pictures of three channels, and kernels of three lines, are usual enough to know their loops.
+  const int64_t bytes = s.kernel_width * s.in_channels * int64_t(sizeof(A));
+  if (s.kernel_height == 3 && bytes <= PIECE) return patches<3, 1>(s, lines, count, width, depth, to);
+  if (s.kernel_height == 3 && bytes <= 2 * PIECE) return patches<3, 2>(s, lines, count, width, depth, to);
+  patches<0, 0>(s, lines, count, width, depth, to);
 }
 
 /** The rows of block `block`, in `memory` where they cannot be read in place. */
