@@ -13,6 +13,7 @@
 #include "lines-inl.h"
 #include "float-tile-inl.h"
 #include "float-depthwise-inl.h"
+#include "float-slide-inl.h"
 #include "float-window-inl.h"
 #include "float-inl.h"
 #include "integer-tile-inl.h"

@@ -1,23 +1,14 @@
 // Depthwise float convolution with the common windows, 3x3 and 5x5 at strides 1 and 2: inputs are read where they
-// lie, each once for all the pixels of a tile that it serves. Padding is read from a line of zeros.
+// lie, each once for all the pixels of a tile that it serves. Padding is read from a line of zeros. Where vectors are
+// as wide as cache lines, float-slide-inl.h has the windows of 3x3.
 
 namespace sq {
 namespace {
 
 /** Most pixels of a tile: with 9 weights and an input, their sums fill 16 registers. */
 constexpr int WINDOW_PIXELS = 5;
-constexpr int FLOATS_PER_LINE = 16;
 constexpr int WINDOW_SIDE = 5;
 constexpr int WINDOW_COLUMNS = (WINDOW_PIXELS - 1) * 2 + WINDOW_SIDE;
-
-/** What the tiles of one task share. */
-struct WindowTile {
-  const float *weights, *bias, *zeros;
-  int64_t channels, in_width, out_width, pad_left;
-  int64_t below;  // floats from a line to the one that the next line of outputs needs in its place
-  float low, high;
-  bool streams;
-};
 
 /** One vector of channels (its first `lanes`, if not WHOLE) of P pixels, of which the first `pixels` are stored. */
 template <int K, int STRIDE, int P, bool WHOLE>
@@ -115,6 +106,8 @@ inline FloatWindow float_window_of(const ConvShape& s) {
   if (s.dilation_height != 1 || s.dilation_width != 1) return nullptr;
   const int pixels = window_pixels(s.out_width), k = s.kernel_width, stride = s.stride_width;
   if (stride != 1 && stride != 2) return nullptr;
+  if constexpr (W == FLOATS_PER_LINE)
+    if (k == SLIDE_SIDE) return stride == 1 ? float_slide<1> : float_slide<2>;
   if (k == 3) return stride == 1 ? float_window_of<3, 1>(pixels) : float_window_of<3, 2>(pixels);
   if (k == 5) return stride == 1 ? float_window_of<5, 1>(pixels) : float_window_of<5, 2>(pixels);
   return nullptr;
