@@ -144,6 +144,29 @@ function panelPixels(
   }
 }
 
+/** One pixel times two full panels that lie one after the other: their four sums hide each other's latency. */
+function panelPair(
+  start: usize, segments: usize, count: i32, run: i32, weights: usize, panel: usize,
+  bias0: v128, bias1: v128, bias2: v128, bias3: v128, out: usize,
+): void {
+  const zero = f32x4.splat(0);
+  let c0 = zero, c1 = zero, c2 = zero, c3 = zero;
+  let w = weights;
+  for (let segment = 0; segment < count; segment++) {
+    let a = start + load<u32>(segments + (<usize>segment << 2));
+    for (const end = w + (<usize>run << 5); w < end; w += 32) {
+      const x = v128.load_splat<f32>(a);
+      c0 = accumulate(c0, x, v128.load(w));
+      c1 = accumulate(c1, x, v128.load(w, 16));
+      c2 = accumulate(c2, x, v128.load(w + panel));
+      c3 = accumulate(c3, x, v128.load(w + panel, 16));
+      a += 4;
+    }
+  }
+  finishFloat(out, COLUMNS, c0, c1, bias0, bias1);
+  finishFloat(out + COLUMNS * 4, COLUMNS, c2, c3, bias2, bias3);
+}
+
 export function floatConv(
   s: Shape,
   a: usize,
@@ -185,8 +208,18 @@ export function floatConv(
       const outColumns = min(COLUMNS, perGroup - n);
       const channel = <usize>(group * perGroup + n) << 2;
       const b = bias ? bias + channel : 0;
+      const input = tile + (<usize>(group * channels) << 2);
+      if (rows * columns == 1 && i + 1 < endPanel && n + 2 * COLUMNS <= perGroup) {
+        panelPair(
+          input + load<u32>(offsets), segments, count, run, packed + <usize>i * panel, panel,
+          partialWords(b, 0, COLUMNS), partialWords(b, 4, COLUMNS),
+          partialWords(b, 8, 2 * COLUMNS), partialWords(b, 12, 2 * COLUMNS), out + firstPixel * outStride + channel,
+        );
+        i++;
+        continue;
+      }
       panelPixels(
-        tile + (<usize>(group * channels) << 2), offsets, rows * columns, segments, count, run, packed + <usize>i * panel,
+        input, offsets, rows * columns, segments, count, run, packed + <usize>i * panel,
         partialWords(b, 0, outColumns), partialWords(b, 4, outColumns),
         out + firstPixel * outStride + channel, outStride, outColumns,
       );
