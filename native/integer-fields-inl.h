@@ -53,9 +53,8 @@ struct PieceSums {
     each([&](int copy, int distance, int r, int v) SQ_INLINE_LAMBDA { sum[copy][distance][r][v] = vi_set(0); });
   }
 
-  /** Step `step` of the chunk at p, which x(r) has the activations of. A line of whole values is loaded once for all of them. */
-  template <class X>
-  SQ_INLINE void dots(const uint8_t* p, int step, X x) {
+  /** The pieces of step `step` of the chunk at p. A line of whole values is loaded once for all of them. */
+  SQ_INLINE void mask(const uint8_t* p, int step, VB (&field)[V][MOST_PIECES]) {
 #pragma GCC unroll 2
     for (int v = 0; v < V; v++) {
       const int vector = V * step + v, value_line = vector / PER_LINE, part = vector % PER_LINE;
@@ -66,14 +65,26 @@ struct PieceSums {
         VB bytes = line[part];
         if (value_line % WHOLE == 0 || value_line >= WHOLE * BITS) bytes = D::held(vb_load(p + piece.line * LINE + part * WB));
         line[part] = bytes;
-        const VB field = vb_and(bytes, vb_set(static_cast<uint8_t>(mask_of(piece.at, piece.width))));
+        field[v][n] = vb_and(bytes, vb_set(static_cast<uint8_t>(mask_of(piece.at, piece.width))));
+      }
+    }
+  }
+
+  /** Of the same step, whose activations x has. */
+  SQ_INLINE void dots(int step, const VB (&field)[V][MOST_PIECES], const VI (&x)[R]) {
+#pragma GCC unroll 7
+    for (int n = 0; n < MOST_PIECES; n++)
+#pragma GCC unroll 2
+      for (int v = 0; v < V; v++) {
+        const int value_line = (V * step + v) / PER_LINE;
+        if (n >= PIECES<BITS>.count[value_line]) continue;
+        const Piece piece = PIECES<BITS>.piece[value_line][n];
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
           VI& to = sum[step / TURN % COPIES][piece.at - piece.to][r][v];
-          to = D::stored_dot(to, field, x(r));
+          to = D::stored_dot(to, field[v][n], x[r]);
         }
       }
-    }
   }
 
   SQ_INLINE void add_to(VI (&wide)[R][V]) const {
@@ -87,16 +98,26 @@ struct PieceSums {
 template <class D, int BITS, int R, int V>
 SQ_INLINE void dots_in_place(const uint8_t*& p, const typename D::Activation*& a, int64_t lda, int64_t& left, VI (&wide)[R][V]) {
   using Sums = PieceSums<D, BITS, R, V>;
+  /** Steps whose masks come before all of their dots. */
+  constexpr int TOGETHER = R == 1 && BITS <= 4 && WB == LINE ? 2 : 1;
   Sums sums;
   sums.clear();
   // Pieces are at most 255: no depth that int32 holds with weights of 8 bits is too deep for their sums.
   for (; left >= Sums::STEPS; left -= Sums::STEPS, p += LINE * BITS, a += Sums::STEPS * D::STEP) {
 #pragma GCC unroll 8
-    for (int i = 0; i < Sums::STEPS; i++) {
-      VI rows[R];
+    for (int i = 0; i < Sums::STEPS; i += TOGETHER) {
+      VB field[TOGETHER][V][MOST_PIECES];
+#pragma GCC unroll 2
+      for (int j = 0; j < TOGETHER; j++) sums.mask(p, i + j, field[j]);
+      for (int j = 0; j < TOGETHER; j++) D::together(field[0][0][0], field[j][V - 1][0]);
+      if (TOGETHER == 2) D::together(field[0][V - 1][0], field[1][0][0]);
+#pragma GCC unroll 2
+      for (int j = 0; j < TOGETHER; j++) {
+        VI rows[R];
 #pragma GCC unroll 4
-      for (int r = 0; r < R; r++) rows[r] = D::activations(a + r * lda + i * D::STEP);
-      sums.dots(p, i, [&](int r) SQ_INLINE_LAMBDA { return rows[r]; });
+        for (int r = 0; r < R; r++) rows[r] = D::activations(a + r * lda + (i + j) * D::STEP);
+        sums.dots(i + j, field[j], rows);
+      }
     }
   }
   sums.add_to(wide);

@@ -51,17 +51,21 @@ inline IntegerTile tile_for(const Output& out) {
 inline void set_columns(IntegerTile& tile, const Output& out, const uint8_t* sums, int64_t n, int columns, uint32_t zero,
                         int padded = NR) {
   tile.columns = columns;
-  tile.shrinks = true;
-  for (int j = 0; j < padded; j++) {
-    const bool real = j < columns;
-    int32_t sum;
-    memcpy(&sum, sums + 4 * j, 4);
-    const uint32_t bias = real && out.bias ? static_cast<uint32_t>(out.bias[n + j]) : 0;
-    tile.offset[j] = static_cast<int32_t>(bias - zero * static_cast<uint32_t>(sum));
-    const float multiplier = real && out.multipliers ? out.multipliers[n + j] : 0;
-    tile.multipliers[j] = multiplier;
-    tile.shrinks &= multiplier > -1 && multiplier < 1;
+  // Loops without conditions, which compilers make vectors of: a panel of one row takes little longer than this.
+  int32_t some[NR] = {};
+  memcpy(some, sums, sizeof(int32_t) * static_cast<size_t>(padded));
+  for (int j = 0; j < padded; j++) some[j] = static_cast<int32_t>(0u - zero * static_cast<uint32_t>(some[j]));
+  if (out.bias)
+    for (int j = 0; j < columns; j++) some[j] = static_cast<int32_t>(static_cast<uint32_t>(some[j]) + static_cast<uint32_t>(out.bias[n + j]));
+  memcpy(tile.offset, some, sizeof some);
+  float multipliers[NR] = {};
+  int large = 0;
+  if (out.multipliers) {
+    memcpy(multipliers, out.multipliers + n, sizeof(float) * static_cast<size_t>(columns));
+    for (int j = 0; j < NR; j++) large |= !(multipliers[j] > -1) | !(multipliers[j] < 1);
   }
+  memcpy(tile.multipliers, multipliers, sizeof multipliers);
+  tile.shrinks = large == 0;
 }
 
 /**

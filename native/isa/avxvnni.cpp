@@ -28,6 +28,7 @@ struct Dot : BytesOfFour {
 #endif
     return x;
   }
+  static void together(VB&, VB&) {}
 };
 
 template <class Use>
