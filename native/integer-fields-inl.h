@@ -230,7 +230,7 @@ constexpr bool DECODES_FIRST = WB == LINE && D::STEP == 4;
 template <class D, int BITS>
 void decoding_tile(const typename D::Activation* a, int64_t lda, const IntegerTile& tile, uint8_t* decoded, uint8_t* out, int64_t ldc) {
   constexpr int V = 2, STEPS = STEPS_PER_CHUNK<D>;
-  IntegerSums<D, ROWS, V> s(a, lda);
+  IntegerSums<D, ROWS, V> s(a, lda, tile);
   s.set(tile.offset);
   const uint8_t* p = tile.weights;
   for (int64_t line = 0; line < tile.lines; line++, s.move(tile.line_skip))

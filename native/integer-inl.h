@@ -224,6 +224,7 @@ void integer_task(const void* context, int64_t task, int thread) {
 
   IntegerTile tile = tile_for(job.out);
   tile.drain = narrow_dots(weights.bits);
+  tile.signs = is_read_in_place(job.reading) && carried_shift(A{}, job.a.is_signed) ? 0x80 : 0;
   tile.lines = tile.runs = 1;
   tile.steps = depth / D::STEP;
   tile.run_skip = tile.line_skip = 0;
@@ -238,7 +239,7 @@ void integer_task(const void* context, int64_t task, int thread) {
     tile.line_skip = s.dilation_height * width * pixel - tile.runs * (run + tile.run_skip);
   }
   const uint32_t zero = static_cast<uint32_t>(job.zero_point + carried_shift(A{}, job.a.is_signed));
-  const auto few_call = rows.strips == 1 && rows.positions <= FEW_ROWS && !is_linewise(job.reading)
+  const auto few_call = rows.strips == 1 && rows.positions <= FEW_ROWS && !is_linewise(job.reading) && !tile.signs
                             ? fields_tile_of<D>(weights.bits, static_cast<int>(rows.positions)) : nullptr;
   FewRows<A> few{};
   if (few_call) few = few_rows<D>(rows, depth, weights.bits, zero, memory, tile);
@@ -285,10 +286,12 @@ void integer_task(const void* context, int64_t task, int thread) {
 }
 
 /** How rows are read; see rows_of. */
-template <class A>
-inline IntegerJob::Reading reading_of(const IntegerJob& job, int step) {
+template <class D>
+inline IntegerJob::Reading reading_of(const IntegerJob& job) {
   const ConvShape& s = job.shape;
-  const bool carried = is_carried<A>(job.a.is_signed), even = job.weights.channels % step == 0;
+  // Tiles of few rows decode as they go, and flip nothing.
+  const bool flips = FLIPS<D> && positions_of(s) > FEW_ROWS;
+  const bool carried = is_carried<typename D::Activation>(job.a.is_signed) || flips, even = job.weights.channels % D::STEP == 0;
   if (is_pointwise(s) && s.groups == 1) return carried && even ? IntegerJob::IN_PLACE : IntegerJob::COPIED;
   if (s.out_width < LEAST_WIDTH) return IntegerJob::GATHERED;
   if (!even) return s.groups == 1 && s.dilation_width == 1 ? IntegerJob::PATCHES : IntegerJob::GATHERED;
@@ -300,7 +303,7 @@ void integer_conv(IntegerJob& job, double work) {
   using A = typename D::Activation;
   const ConvShape& s = job.shape;
   const Layout<D> layout(job.weights);
-  job.reading = reading_of<A>(job, D::STEP);
+  job.reading = reading_of<D>(job);
   const int threads = work < PARALLEL_WORK ? 1 : job.pool->threads();
   if (has_lines(job.reading)) {
     const int64_t rows = job.reading == IntegerJob::PATCHES ? s.out_width * layout.depth * int64_t(sizeof(A)) : 0;

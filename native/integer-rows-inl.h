@@ -120,6 +120,10 @@ inline bool is_linewise(IntegerJob::Reading reading) {
   return reading == IntegerJob::LINES || reading == IntegerJob::LINES_IN_PLACE;
 }
 
+inline bool is_read_in_place(IntegerJob::Reading reading) {
+  return reading == IntegerJob::IN_PLACE || reading == IntegerJob::LINES_IN_PLACE;
+}
+
 /** Runs are copied in pieces of so many bytes, whatever follows them: the next run lies over it. */
 constexpr int64_t PIECE = 16;
 

@@ -10,6 +10,10 @@ constexpr bool HAS_SPLIT = requires { typename D::Split; };
 template <class D>
 constexpr bool IS_SPLIT = requires(VI x) { D::rest(x, x, x); };
 
+/** Dots whose tiles change the signs of activations as they read them: nothing has to be copied for its signs. */
+template <class D>
+constexpr bool FLIPS = requires(VI x) { D::flipped(x, x); };
+
 /** What the weights of one position of the depth have too much, for every column of a panel. */
 struct Rest {
   uint8_t at[4];  // the position; packed weights may lie anywhere
@@ -21,6 +25,7 @@ struct IntegerTile {
   const uint8_t* weights;
   int64_t lines, runs, steps, run_skip, line_skip;
   int32_t drain;        // dots that a narrow sum can hold
+  uint8_t signs;        // what activations are flipped by, where FLIPS
   const Rest* rests;    // of split weights
   const int64_t* rest_at;  // where their activations lie in a row
   int32_t rest_count;
@@ -181,8 +186,10 @@ struct IntegerSums {
 
   VI sum[R][V];
   const Activation* row[POINTERS];
+  VI signs;
 
-  SQ_INLINE IntegerSums(const Activation* a, int64_t lda) {
+  SQ_INLINE IntegerSums(const Activation* a, int64_t lda, const IntegerTile& tile) {
+    if constexpr (FLIPS<D>) signs = vb_set(tile.signs);
 #pragma GCC unroll 4
     for (int i = 0; i < POINTERS; i++) row[i] = a + ROWS_PER_POINTER * i * lda;
   }
@@ -202,7 +209,8 @@ struct IntegerSums {
   SQ_INLINE void step(const typename D::Weights* weights, int64_t lda) {
 #pragma GCC unroll 12
     for (int r = 0; r < R; r++) {
-      const auto x = D::activations(row[r / ROWS_PER_POINTER] + (r % ROWS_PER_POINTER) * lda);
+      auto x = D::activations(row[r / ROWS_PER_POINTER] + (r % ROWS_PER_POINTER) * lda);
+      if constexpr (FLIPS<D>) x = D::flipped(x, signs);
 #pragma GCC unroll 2
       for (int v = 0; v < V; v++) sum[r][v] = D::dot(sum[r][v], weights[v], x);
     }
@@ -236,7 +244,7 @@ SQ_INLINE void add_rests(VI (&sum)[R][V], const typename D::Activation* a, int64
 /** lda in activations, ldc in bytes. */
 template <class D, int R, int V>
 void integer_tile(const typename D::Activation* a, int64_t lda, const IntegerTile& tile, uint8_t* out, int64_t ldc) {
-  IntegerSums<D, R, V> s(a, lda);
+  IntegerSums<D, R, V> s(a, lda, tile);
   const uint8_t* w = tile.weights;
   if constexpr (!D::NARROW) {
     s.set(tile.offset);

@@ -36,13 +36,15 @@ const FAMILIES = [
 /**
  * Spills that are known, with how many vectors. Twelve sums, two weights, one activation, the ones and a product are 17
  * vectors for 16 registers; the sum that goes by memory has the rest of the loop to come back. The loop over what was
- * split off runs once for sixteen steps at most, and keeps two activations in memory besides. 24 sums, two weights and an
- * activation leave five vectors for the seven pieces of the last line of a chunk of 7 bits; one tile of a panel does it.
+ * split off runs once for sixteen steps at most, and keeps two activations in memory besides. 24 sums, two weights, an
+ * activation and its signs leave four vectors for the masks and pieces of a chunk of 3 or 7 bits; one tile of a panel
+ * does it.
  */
 const KNOWN = new Map([
   ['avx2 sq::integer_tile<sq::PairedDot, 6, 2>', 1],
   ['avx2 sq::integer_tile<sq::SplitDot, 6, 2>', 3],
-  ['avx512vnni sq::decoding_tile<sq::Dot, 7>', 3],
+  ['avx512vnni sq::decoding_tile<sq::Dot, 3>', 2],
+  ['avx512vnni sq::decoding_tile<sq::Dot, 7>', 4],
 ]);
 
 /** Instructions that only instruction-set files may hold: those of AVX and later, by their registers or names. */

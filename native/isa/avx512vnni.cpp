@@ -174,6 +174,8 @@ struct Dot {
     memcpy(&four, p, sizeof four);
     return _mm512_set1_epi32(four);
   }
+  /** Signed activations as unsigned ones where they lie: beside two dots it costs nothing. */
+  static VI flipped(VI a, VI signs) { return _mm512_xor_si512(a, signs); }
   static VI column(const uint8_t* p) { return vb_load(p); }
   static VI dot(VI sum, VI w, VI a) {
 #if defined(__GNUC__) && !defined(SQ_EMULATED)
