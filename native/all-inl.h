@@ -1,6 +1,6 @@
 // Every verb over the vectors of one instruction set, and its table. Included once, last, by isa/NAME.cpp, which
-// has defined W, WD, ROWS, the vector functions (vf_, vd_, vi_, vb_, bytes_), SQ_KERNELS and SQ_NAME. Everything is in
-// anonymous namespaces so that no instruction-set file shares a symbol with another.
+// has defined W, WD, ROWS, REGISTERS, the vector functions (vf_, vd_, vi_, vb_, bytes_), SQ_KERNELS and SQ_NAME.
+// Everything is in anonymous namespaces so that no instruction-set file shares a symbol with another.
 #include "spread-inl.h"
 #include "quantize-inl.h"
 #include "pack-inl.h"

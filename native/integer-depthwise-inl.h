@@ -145,12 +145,12 @@ struct Strip {
   }
 
   /**
-   * A line of outputs of bytes, for kernels WIDTH wide of one quad: their weights stay in registers, and a column is
-   * read once for all pixels of which it is a tap.
+   * A line of outputs of whole vectors of bytes, for kernels WIDTH wide of one quad: their weights stay in
+   * registers, and a column is read once for all pixels of which it is a tap.
    */
   template <int WIDTH, int STRIDE>
-  SQ_APART void narrow_line(const int8_t* w, const IntegerTile& tile, uint8_t* out, int64_t ldc) const {
-    constexpr int P = MOST_PIXELS;
+  SQ_APART void sliding_line(const int8_t* w, const IntegerTile& tile, uint8_t* out, int64_t ldc) const {
+    constexpr int P = REGISTERS < 32 ? MOST_PIXELS / 2 : MOST_PIXELS;
     typename D::Weights taps[WIDTH][V];
     for (int i = 0; i < WIDTH * V; i++) taps[i / V][i % V] = D::weights(reinterpret_cast<const uint8_t*>(w) + i * W * D::STEP);
     VI offset[V];
@@ -175,16 +175,17 @@ struct Strip {
 #pragma GCC unroll 8
         for (int i = 0; i < P * V; i++) sum[i / V][i % V] = vi_add(offset[i % V], D::widen(sum[i / V][i % V]));
       }
-      integer_store_bytes(sum, tile, by, out + x * ldc, ldc);
+      integer_store_bytes(sum, by, out + x * ldc, ldc);
     });
   }
 
   /** One of the lines of outputs. */
   void line(int64_t which, const IntegerTile& tile, uint8_t* out, int64_t ldc) const {
     const ConvShape& s = job.shape;
-    if (tile.kind == Output::BYTES && quads == 1 && s.kernel_width == 3 && s.dilation_width == 1 && s.out_width >= MOST_PIXELS) {
-      if (s.stride_width == 1) return narrow_line<3, 1>(weights_for(which), tile, out, ldc);
-      if (s.stride_width == 2) return narrow_line<3, 2>(weights_for(which), tile, out, ldc);
+    const bool of_bytes = tile.kind == Output::BYTES && tile.columns == V * W;
+    if (of_bytes && quads == 1 && s.kernel_width == 3 && s.dilation_width == 1 && s.out_width >= MOST_PIXELS) {
+      if (s.stride_width == 1) return sliding_line<3, 1>(weights_for(which), tile, out, ldc);
+      if (s.stride_width == 2) return sliding_line<3, 2>(weights_for(which), tile, out, ldc);
     }
     const int64_t step = job.shape.stride_width * quads * UNIT, count = job.shape.out_width;
     const int8_t* w = weights_for(which);

@@ -12,7 +12,7 @@ constexpr bool IS_SPLIT = requires(VI x) { D::rest(x, x, x); };
 
 /** Dots whose tiles change the signs of activations as they read them: nothing has to be copied for its signs. */
 template <class D>
-constexpr bool FLIPS = requires(VI x) { D::flipped(x, x); };
+constexpr bool FLIPS = requires(VI x, VB signs) { D::flipped(x, signs); };
 
 /** What the weights of one position of the depth have too much, for every column of a panel. */
 struct Rest {
@@ -142,15 +142,10 @@ struct Requantizing {
 template <int V>
 constexpr int ROWS_OF_BYTES = 4 / V;
 
-/** The sums of ROWS_OF_BYTES rows or more as bytes to their places, ldc bytes from row to row. */
+/** The sums of ROWS_OF_BYTES rows or more as bytes of whole vectors, `step` bytes from row to row. */
 template <int R, int V>
-SQ_INLINE void integer_store_bytes(const VI (&sum)[R][V], const IntegerTile& tile, const Requantizing<V>& by, uint8_t* out, int64_t ldc) {
+SQ_INLINE void integer_store_bytes(const VI (&sum)[R][V], const Requantizing<V>& by, uint8_t* to, int64_t step) {
   constexpr int TOGETHER = ROWS_OF_BYTES<V>;
-  // Where columns are missing, rows go by memory: a call between them would send the sums that are left there too.
-  uint8_t some[R * V * W];
-  const bool whole = tile.columns == V * W;
-  uint8_t* const to = whole ? out : some;
-  const int64_t step = whole ? ldc : V * W;
 #pragma GCC unroll 6
   for (int i = 0; i < R; i += TOGETHER) {
     const int r = i + TOGETHER <= R ? i : R - TOGETHER;  // the last ones again rather than fewer
@@ -164,16 +159,23 @@ SQ_INLINE void integer_store_bytes(const VI (&sum)[R][V], const IntegerTile& til
       else
         vb_store_quarter(to + (r + j) * step, bytes, j);
   }
-  if (!whole) store_columns(some, V * W, R, tile.columns, out, ldc);
 }
 
 /** The sums of a tile to their places, ldc bytes from row to row. */
 template <int R, int V>
 SQ_INLINE void integer_store_rows(const VI (&sum)[R][V], const IntegerTile& tile, uint8_t* out, int64_t ldc) {
-  if constexpr (R >= ROWS_OF_BYTES<V>)
-    if (tile.kind == Output::BYTES) return integer_store_bytes(sum, tile, Requantizing<V>(tile), out, ldc);
+  if (tile.kind != Output::BYTES || R < ROWS_OF_BYTES<V>) {
 #pragma GCC unroll 12
-  for (int r = 0; r < R; r++) integer_store<V>(sum[r], tile, out + r * ldc);
+    for (int r = 0; r < R; r++) integer_store<V>(sum[r], tile, out + r * ldc);
+    return;
+  }
+  if constexpr (R >= ROWS_OF_BYTES<V>) {
+    // Where columns are missing, rows go by memory: a call between them would send the sums that are left there too.
+    uint8_t some[R * V * W];
+    const bool whole = tile.columns == V * W;
+    integer_store_bytes(sum, Requantizing<V>(tile), whole ? out : some, whole ? ldc : V * W);
+    if (!whole) store_columns(some, V * W, R, tile.columns, out, ldc);
+  }
 }
 
 /** Three rows per pointer: base, base + lda, base + 2 * lda are addresses of one instruction. */
@@ -186,7 +188,7 @@ struct IntegerSums {
 
   VI sum[R][V];
   const Activation* row[POINTERS];
-  VI signs;
+  VB signs;
 
   SQ_INLINE IntegerSums(const Activation* a, int64_t lda, const IntegerTile& tile) {
     if constexpr (FLIPS<D>) signs = vb_set(tile.signs);

@@ -29,8 +29,10 @@ const FAMILIES = [
   // Told, not failed: sums of 16 bits are drained into memory on purpose, and these loops wait for memory anyway.
   { name: 'GEMV', functions: /\bfields_tile</, isas: X86, mayWait: true },
   { name: 'integer depthwise', functions: /\bdepthwise_(block|task)<sq::/, isas: X86 },
+  // On AVX2 pairs of products need constants beside sums and weights: a few go by memory, and columns are read once.
+  { name: 'sliding lines', functions: /::sliding_line</, isas: /^(avxvnni|avx512vnni)$/ },
   { name: 'float tiles', functions: /\bfloat_(tile|lines|task)/, isas: X86 },
-  { name: 'float depthwise', functions: /\bfloat_depthwise</, isas: X86 },
+  { name: 'float depthwise', functions: /\bfloat_(depthwise|slide_vector)</, isas: X86 },
 ];
 
 /**

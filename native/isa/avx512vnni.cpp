@@ -9,7 +9,7 @@ namespace sq {
 namespace {
 
 constexpr bool FUSED = true;
-constexpr int W = 16, WD = 8, ROWS = 12;
+constexpr int W = 16, WD = 8, ROWS = 12, REGISTERS = 32;
 
 using VF = __m512;
 using VI = __m512i;
@@ -175,7 +175,7 @@ struct Dot {
     return _mm512_set1_epi32(four);
   }
   /** Signed activations as unsigned ones where they lie: beside two dots it costs nothing. */
-  static VI flipped(VI a, VI signs) { return _mm512_xor_si512(a, signs); }
+  static VI flipped(VI a, VB signs) { return _mm512_xor_si512(a, signs); }
   static VI column(const uint8_t* p) { return vb_load(p); }
   static VI dot(VI sum, VI w, VI a) {
 #if defined(__GNUC__) && !defined(SQ_EMULATED)

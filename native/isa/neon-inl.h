@@ -11,7 +11,7 @@ namespace sq {
 namespace {
 
 constexpr bool FUSED = true;
-constexpr int W = 4, WD = 2;
+constexpr int W = 4, WD = 2, REGISTERS = 32;
 
 using VF = float32x4_t;
 using VI = int32x4_t;

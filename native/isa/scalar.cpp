@@ -8,7 +8,7 @@ namespace sq {
 namespace {
 
 constexpr bool FUSED = false;
-constexpr int W = 4, WD = 2, ROWS = 4;
+constexpr int W = 4, WD = 2, ROWS = 4, REGISTERS = 16;
 
 struct VF { float v[W]; };
 struct VI { int32_t v[W]; };

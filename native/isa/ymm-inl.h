@@ -9,7 +9,7 @@ namespace sq {
 namespace {
 
 constexpr bool FUSED = true;
-constexpr int W = 8, WD = 4, ROWS = 6;
+constexpr int W = 8, WD = 4, ROWS = 6, REGISTERS = 16;
 
 using VF = __m256;
 using VI = __m256i;
