@@ -67,6 +67,43 @@ function accumulate(c: v128, x: v128, w: v128): v128 {
   return f32x4.add(c, f32x4.mul(x, w));
 }
 
+/**
+ * One pixel times a panel, or times it and the next where `pair`, which both are full then: four sums hide each other's
+ * latency.
+ */
+@inline
+function onePixel(
+  pair: bool, start: usize, segments: usize, count: i32, run: i32, weights: usize, panel: usize,
+  bias0: v128, bias1: v128, bias2: v128, bias3: v128, out: usize, outColumns: i32,
+): void {
+  const zero = f32x4.splat(0);
+  let c0 = zero, c1 = zero, c2 = zero, c3 = zero;
+  let w = weights;
+  for (let segment = 0; segment < count; segment++) {
+    let a = start + load<u32>(segments + (<usize>segment << 2));
+    for (const end = w + (<usize>run << 5); w < end; w += 32) {
+      const x = v128.load_splat<f32>(a);
+      c0 = accumulate(c0, x, v128.load(w));
+      c1 = accumulate(c1, x, v128.load(w, 16));
+      if (pair) {
+        c2 = accumulate(c2, x, v128.load(w + panel));
+        c3 = accumulate(c3, x, v128.load(w + panel, 16));
+      }
+      a += 4;
+    }
+  }
+  finishFloat(out, outColumns, c0, c1, bias0, bias1);
+  if (pair) finishFloat(out + COLUMNS * 4, COLUMNS, c2, c3, bias2, bias3);
+}
+
+/** See onePixel. */
+function panelPair(
+  start: usize, segments: usize, count: i32, run: i32, weights: usize, panel: usize,
+  bias0: v128, bias1: v128, bias2: v128, bias3: v128, out: usize,
+): void {
+  onePixel(true, start, segments, count, run, weights, panel, bias0, bias1, bias2, bias3, out, COLUMNS);
+}
+
 /** The micro-kernel: all pixels of a tile times one panel, four pixels at a time. */
 function panelPixels(
   tile: usize,
@@ -128,43 +165,9 @@ function panelPixels(
   }
   for (; p < pixels; p++) {
     const start = tile + load<u32>(offsets + (<usize>p << 2));
-    let c0 = zero, c1 = zero;
-    let w = weights;
-    for (let segment = 0; segment < count; segment++) {
-      let a = start + load<u32>(segments + (<usize>segment << 2));
-      for (const end = w + (<usize>run << 5); w < end; w += 32) {
-        const x = v128.load_splat<f32>(a);
-        c0 = accumulate(c0, x, v128.load(w));
-        c1 = accumulate(c1, x, v128.load(w, 16));
-        a += 4;
-      }
-    }
-    finishFloat(out, outColumns, c0, c1, bias0, bias1);
+    onePixel(false, start, segments, count, run, weights, 0, bias0, bias1, zero, zero, out, outColumns);
     out += outStride;
   }
-}
-
-/** One pixel times two full panels that lie one after the other: their four sums hide each other's latency. */
-function panelPair(
-  start: usize, segments: usize, count: i32, run: i32, weights: usize, panel: usize,
-  bias0: v128, bias1: v128, bias2: v128, bias3: v128, out: usize,
-): void {
-  const zero = f32x4.splat(0);
-  let c0 = zero, c1 = zero, c2 = zero, c3 = zero;
-  let w = weights;
-  for (let segment = 0; segment < count; segment++) {
-    let a = start + load<u32>(segments + (<usize>segment << 2));
-    for (const end = w + (<usize>run << 5); w < end; w += 32) {
-      const x = v128.load_splat<f32>(a);
-      c0 = accumulate(c0, x, v128.load(w));
-      c1 = accumulate(c1, x, v128.load(w, 16));
-      c2 = accumulate(c2, x, v128.load(w + panel));
-      c3 = accumulate(c3, x, v128.load(w + panel, 16));
-      a += 4;
-    }
-  }
-  finishFloat(out, COLUMNS, c0, c1, bias0, bias1);
-  finishFloat(out + COLUMNS * 4, COLUMNS, c2, c3, bias2, bias3);
 }
 
 export function floatConv(

@@ -5,7 +5,7 @@
 namespace sq {
 namespace {
 
-constexpr int FLOATS_PER_LINE = 16;
+constexpr int FLOATS_PER_LINE = LINE_BYTES / int(sizeof(float));
 constexpr int SLIDE_SIDE = 3;
 
 /** What the windows of one task share. */
@@ -15,6 +15,31 @@ struct WindowTile {
   int64_t below;  // floats from a line to the one that the next line of outputs needs in its place
   float low, high;
   bool streams;
+};
+
+/** Makes outputs of the sums of one vector of channels (its first `lanes`, if not WHOLE). */
+template <bool WHOLE>
+struct WindowOutput {
+  VF bias, low, high;
+  int lanes;
+  bool streams;
+
+  SQ_INLINE WindowOutput(const WindowTile& tile, int64_t at, int lanes)
+      : bias(!tile.bias ? vf_set(0) : WHOLE ? vf_load(tile.bias + at) : vf_load_n(tile.bias + at, lanes)),
+        low(vf_set(tile.low)),
+        high(vf_set(tile.high)),
+        lanes(lanes),
+        streams(tile.streams) {}
+
+  SQ_INLINE void store(VF sum, float* to) const {
+    const VF value = vf_min(vf_max(vf_add(sum, bias), low), high);
+    if (!WHOLE)
+      vf_store_n(to, value, lanes);
+    else if (streams)
+      vf_stream(to, value);
+    else
+      vf_store(to, value);
+  }
 };
 
 /** Where the three lines of one vector of channels lie; those of padding are zeros, again and again. */
@@ -55,8 +80,7 @@ inline void float_slide_vector(const float* const* lines, const WindowTile& tile
   VF w[TAPS];
 #pragma GCC unroll 9
   for (int i = 0; i < TAPS; i++) w[i] = vf_load(tile.weights + at * TAPS + i * W);
-  const VF low = vf_set(tile.low), high = vf_set(tile.high);
-  const VF bias = !tile.bias ? vf_set(0) : WHOLE ? vf_load(tile.bias + at) : vf_load_n(tile.bias + at, lanes);
+  const WindowOutput<WHOLE> output(tile, at, lanes);
   int64_t left = tile.out_width, x = -tile.pad_left;  // pixels to do, and the first column of the next
   const auto pixel = [&](const VF (&a)[SLIDE_SIDE], VF (&b)[SLIDE_SIDE], VF (&c)[SLIDE_SIDE]) SQ_INLINE_LAMBDA {
     if (STRIDE == 2) from.template column<STRIDE>(x + 1, b);
@@ -68,13 +92,7 @@ inline void float_slide_vector(const float* const* lines, const WindowTile& tile
       sum = vf_muladd(b[ky], w[SLIDE_SIDE * ky + 1], sum);
       sum = vf_muladd(c[ky], w[SLIDE_SIDE * ky + 2], sum);
     }
-    const VF value = vf_min(vf_max(vf_add(sum, bias), low), high);
-    if (!WHOLE)
-      vf_store_n(out, value, lanes);
-    else if (tile.streams)
-      vf_stream(out, value);
-    else
-      vf_store(out, value);
+    output.store(sum, out);
     out += tile.channels;
     x += STRIDE;
     left--;

@@ -38,18 +38,11 @@ inline void window_vector(const float* const (*from)[WINDOW_COLUMNS], const Wind
         if (x - i * STRIDE >= 0 && x - i * STRIDE < K) acc[i] = vf_muladd(value, weights[x - i * STRIDE], acc[i]);
     }
   }
-  const VF low = vf_set(tile.low), high = vf_set(tile.high);
-  const VF bias = !tile.bias ? vf_set(0) : WHOLE ? vf_load(tile.bias + at) : vf_load_n(tile.bias + at, lanes);
+  const WindowOutput<WHOLE> output(tile, at, lanes);
 #pragma GCC unroll 8
   for (int i = 0; i < P; i++) {
     if (i >= pixels) return;
-    const VF value = vf_min(vf_max(vf_add(acc[i], bias), low), high);
-    if (!WHOLE)
-      vf_store_n(out + i * tile.channels + at, value, lanes);
-    else if (tile.streams)
-      vf_stream(out + i * tile.channels + at, value);
-    else
-      vf_store(out + i * tile.channels + at, value);
+    output.store(acc[i], out + i * tile.channels + at);
   }
 }
 

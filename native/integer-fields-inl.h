@@ -109,6 +109,7 @@ SQ_INLINE void dots_in_place(const uint8_t*& p, const typename D::Activation*& a
       VB field[TOGETHER][V][MOST_PIECES];
 #pragma GCC unroll 2
       for (int j = 0; j < TOGETHER; j++) sums.mask(p, i + j, field[j]);
+      // In pairs, so that the first pieces of all these steps are ready before a dot has one.
       for (int j = 0; j < TOGETHER; j++) D::together(field[0][0][0], field[j][V - 1][0]);
       if (TOGETHER == 2) D::together(field[0][V - 1][0], field[1][0][0]);
 #pragma GCC unroll 2
